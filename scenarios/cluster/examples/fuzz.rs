@@ -14,7 +14,10 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seconds = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let seconds = arguments
+        .first()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(10);
     let only = arguments.get(1);
     let again: Option<u64> = arguments.get(2).and_then(|text| text.parse().ok());
     let say = std::panic::take_hook();
@@ -46,7 +49,10 @@ fn run(reader: &str, files: &[&[u8]], seconds: u64) -> (u64, u64) {
                 std::thread::sleep(Duration::from_secs(1));
                 if second % 10 == 9 {
                     let now = SEED.load(Relaxed);
-                    assert!(now != before, "{reader}: seed {now} takes more than ten seconds");
+                    assert!(
+                        now != before,
+                        "{reader}: seed {now} takes more than ten seconds"
+                    );
                     before = now;
                 }
             }

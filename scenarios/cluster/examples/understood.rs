@@ -10,7 +10,8 @@ use cluster::{Protocol, Refused, Service, Shape, summary};
 use serde_json::json;
 
 fn main() -> ExitCode {
-    let (options, files): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|a| a.starts_with("--"));
+    let (options, files): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|a| a.starts_with("--"));
     let with = |option: &str| options.iter().any(|given| given == option);
     match understood(&files, with("--services"), with("--shape")) {
         Ok(text) => {
@@ -43,7 +44,9 @@ fn understood(files: &[String], services: bool, shape: bool) -> Result<String, R
     let mut said = json!(summary(&cluster, usable));
     said["shape"] = json!(shape_of.hash());
     let notes = cluster.notes.listed.iter().map(|note| {
-        let line = note.line.map_or_else(String::new, |line| format!(":{line}"));
+        let line = note
+            .line
+            .map_or_else(String::new, |line| format!(":{line}"));
         format!("{}{line}: {}", files[note.file], note.what)
     });
     said["notes"] = notes.collect();

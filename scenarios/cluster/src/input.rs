@@ -166,7 +166,10 @@ mod tests {
             seen.push((line.text, line.number, line.ended));
         }
         let is = |text: &str, number, ended| (text.to_owned(), number, ended);
-        assert_eq!(seen, [is("a", 1, true), is("", 2, true), is("b\u{fffd}", 3, false)]);
+        assert_eq!(
+            seen,
+            [is("a", 1, true), is("", 2, true), is("b\u{fffd}", 3, false)]
+        );
     }
 
     #[test]

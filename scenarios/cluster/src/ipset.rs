@@ -89,7 +89,8 @@ impl Sets {
         self.externals.extend(other.externals);
         self.only_local.extend(other.only_local);
         self.node_ports.extend(other.node_ports);
-        self.node_ports_only_local.extend(other.node_ports_only_local);
+        self.node_ports_only_local
+            .extend(other.node_ports_only_local);
         for range in other.ranges {
             if !self.ranges.contains(&range) {
                 self.ranges.push(range);
@@ -127,9 +128,12 @@ impl Sets {
             "LOOP-BACK",
         ];
         if known.contains(&set) {
-            let place = place(field(), field()).ok_or("an entry without address, protocol and port")?;
+            let place =
+                place(field(), field()).ok_or("an entry without address, protocol and port")?;
             if set == "LOAD-BALANCER-SOURCE-CIDR" {
-                let net = field().parse().map_err(|()| "an entry without a range of sources")?;
+                let net = field()
+                    .parse()
+                    .map_err(|()| "an entry without a range of sources")?;
                 self.ranges.push((place, net));
                 return Ok(());
             }
@@ -151,11 +155,18 @@ impl Sets {
                 None => (protocol, false),
             };
             let port = match protocol {
-                "TCP" => (Protocol::Tcp, field().parse().map_err(|_| "a port without number")?),
-                "UDP" => (Protocol::Udp, field().parse().map_err(|_| "a port without number")?),
+                "TCP" => (
+                    Protocol::Tcp,
+                    field().parse().map_err(|_| "a port without number")?,
+                ),
+                "UDP" => (
+                    Protocol::Udp,
+                    field().parse().map_err(|_| "a port without number")?,
+                ),
                 "SCTP-HASH" => {
                     let place = place(field(), field());
-                    let (_, protocol, port) = place.ok_or("an entry without address, protocol and port")?;
+                    let (_, protocol, port) =
+                        place.ok_or("an entry without address, protocol and port")?;
                     (protocol, port)
                 }
                 _ => return Ok(()),
@@ -177,13 +188,22 @@ fn kube(name: &str) -> bool {
 /// What a set of kube-proxy's is for, whichever its family: `CLUSTER-IP` of `KUBE-6-CLUSTER-IP`.
 fn base(name: &str) -> &str {
     let base = name.strip_prefix("KUBE-").unwrap_or_default();
-    base.strip_prefix("6-").unwrap_or(base)
+    match base.strip_prefix("6-").unwrap_or(base) {
+        // The kernel has names of 31 characters.
+        "LOAD-BALANCER-SOURCE-CID" => "LOAD-BALANCER-SOURCE-CIDR",
+        "NODE-PORT-LOCAL-SCTP-HAS" => "NODE-PORT-LOCAL-SCTP-HASH",
+        base => base,
+    }
 }
 
 /// `10.0.0.1` and `tcp:80`.
 fn place(address: &str, port: &str) -> Option<Place> {
     let (protocol, port) = port.split_once(':')?;
-    Some((address.parse().ok()?, Protocol::from_word(protocol)?, port.parse().ok()?))
+    Some((
+        address.parse().ok()?,
+        Protocol::from_word(protocol)?,
+        port.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -203,7 +223,11 @@ mod tests {
         ] {
             assert_eq!(sets.line(line, 1), Some(Ok(())), "{line}");
         }
-        let fills: Vec<_> = sets.fills.iter().map(|set| (set.entries, set.maxelem)).collect();
+        let fills: Vec<_> = sets
+            .fills
+            .iter()
+            .map(|set| (set.entries, set.maxelem))
+            .collect();
         assert_eq!(fills, [(1, Some(65_536)), (1, Some(64)), (1, None)]);
         assert!(sets.node_ports.contains(&(Protocol::Tcp, 30_443)));
     }
@@ -214,7 +238,11 @@ mod tests {
         for line in ["add nonsense 1", "create table x", "", "address add 1"] {
             assert_eq!(sets.line(line, 1), None, "{line}");
         }
-        for line in ["add KUBE-CLUSTER-IP", "add KUBE-CLUSTER-IP 10.0.0.1,tcp:", "create KUBE-X"] {
+        for line in [
+            "add KUBE-CLUSTER-IP",
+            "add KUBE-CLUSTER-IP 10.0.0.1,tcp:",
+            "create KUBE-X",
+        ] {
             assert!(matches!(sets.line(line, 1), Some(Err(_))), "{line}");
         }
     }

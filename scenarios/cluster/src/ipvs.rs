@@ -138,7 +138,7 @@ impl Table {
         let mut words = line.split_whitespace().peekable();
         let adds_server = words.next() == Some("-A");
         let (mut key, mut to, mut six) = (None, None, false);
-        let (mut weight, mut affinity, mut masqueraded) = (None, None, false);
+        let (mut weight, mut affinity, mut masqueraded) = (None, None, None);
         while let Some(option) = words.next() {
             let protocol = match option {
                 "-t" | "--tcp-service" => Some(Protocol::Tcp),
@@ -153,12 +153,18 @@ impl Table {
                     key = Some(Key::At((address, protocol, port)));
                 }
                 ("-f" | "--fwmark-service", _) => {
-                    key = Some(Key::Mark(value()?.parse().map_err(|_| "a mark without number")?, false));
+                    key = Some(Key::Mark(
+                        value()?.parse().map_err(|_| "a mark without number")?,
+                        false,
+                    ));
                 }
                 ("-6" | "--ipv6", _) => six = true,
                 ("-r" | "--real-server", _) => to = Some(self.address(value()?, number)?),
-                ("-w" | "--weight", _) => weight = Some(value()?.parse().map_err(|_| "a weight without number")?),
-                ("-m" | "--masquerading", _) => masqueraded = true,
+                ("-w" | "--weight", _) => {
+                    weight = Some(value()?.parse().map_err(|_| "a weight without number")?)
+                }
+                ("-m" | "--masquerading", _) => masqueraded = Some(true),
+                ("-g" | "--gatewaying" | "-i" | "--ipip", _) => masqueraded = Some(false),
                 ("-p" | "--persistent", _) => {
                     // Without a time it is ipvsadm's own.
                     let time = words.peek().and_then(|word| word.parse().ok());
@@ -184,7 +190,7 @@ impl Table {
                     weight,
                     ..Endpoint::at(Some(address), Some(port))
                 };
-                self.add_endpoint(server, endpoint, masqueraded);
+                self.add_endpoint(server, endpoint, masqueraded.ok_or("no way of forwarding")?);
             }
             (false, None) => return Err("no real server"),
         }
@@ -206,7 +212,12 @@ impl Table {
     }
 
     /// A virtual server in a listing.
-    fn server(&mut self, protocol: &str, line: &str, number: u64) -> Option<Result<(), &'static str>> {
+    fn server(
+        &mut self,
+        protocol: &str,
+        line: &str,
+        number: u64,
+    ) -> Option<Result<(), &'static str>> {
         let mut words = line.split_whitespace().skip(1);
         let text = words.next()?;
         let (listing, sure) = match self.listing {
@@ -214,12 +225,23 @@ impl Table {
             None => {
                 let hexadecimal = hexadecimal(text).is_some() && address_and_port(text).is_none();
                 let configured = true;
-                (Listing { hexadecimal, configured }, false)
+                (
+                    Listing {
+                        hexadecimal,
+                        configured,
+                    },
+                    false,
+                )
             }
         };
         let key = match Protocol::from_word(protocol) {
-            None if listing.hexadecimal => u32::from_str_radix(text, 16).ok().map(|mark| Key::Mark(mark, false)),
-            None => text.parse().ok().map(|mark| Key::Mark(mark, line.contains("IPv6"))),
+            None if listing.hexadecimal => u32::from_str_radix(text, 16)
+                .ok()
+                .map(|mark| Key::Mark(mark, false)),
+            None => text
+                .parse()
+                .ok()
+                .map(|mark| Key::Mark(mark, line.contains("IPv6"))),
             Some(protocol) => {
                 let place = match listing.hexadecimal {
                     true => hexadecimal(text),
@@ -239,7 +261,8 @@ impl Table {
             }));
         };
         let mut words = words.skip_while(|word| *word != "persistent").skip(1);
-        let persistent = listing.configured && line.split_whitespace().any(|word| word == "persistent");
+        let persistent =
+            listing.configured && line.split_whitespace().any(|word| word == "persistent");
         let time = words.next().and_then(|word| word.parse().ok());
         // The kernel counts it in its ticks, whose length it does not say.
         let affinity = persistent.then_some(time.filter(|_| !listing.hexadecimal));
@@ -254,7 +277,9 @@ impl Table {
         let text = words.next()?;
         let Some(current) = self.current else {
             // Of a server that was not understood, or of another tool's text.
-            return self.listing.map(|_| Err("a real server of no virtual server"));
+            return self
+                .listing
+                .map(|_| Err("a real server of no virtual server"));
         };
         let listing = self.listing;
         let place = match listing {
@@ -280,7 +305,8 @@ impl Table {
 /// An address and a port in hexadecimal digits, as `/proc/net/ip_vs` has them: `0A830001:01BB`, `[2001:0db8:…:0505]:20FB`.
 fn hexadecimal(text: &str) -> Option<(IpAddr, u16)> {
     let (address, port) = text.rsplit_once(':')?;
-    let digits = |text: &str, many| text.len() == many && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let digits =
+        |text: &str, many| text.len() == many && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !digits(port, 4) {
         return None;
     }
@@ -296,7 +322,10 @@ fn hexadecimal(text: &str) -> Option<(IpAddr, u16)> {
 
 /// The endpoints of a server as a set.
 fn places(endpoints: &[Endpoint]) -> HashSet<(IpAddr, u16)> {
-    endpoints.iter().filter_map(|e| e.addr.zip(e.port)).collect()
+    endpoints
+        .iter()
+        .filter_map(|e| e.addr.zip(e.port))
+        .collect()
 }
 
 /// By what a server is reached.
@@ -337,7 +366,9 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
         let place = match server.key {
             Key::At(place) if server.masqueraded => place,
             Key::At((address, protocol, port)) => {
-                let what = format!("{address}:{port}/{protocol} is not a kube-proxy service: it does not masquerade");
+                let what = format!(
+                    "{address}:{port}/{protocol} is not a kube-proxy service: it does not masquerade"
+                );
                 notes.left_out(file, Some(server.line), what);
                 continue;
             }
@@ -366,10 +397,15 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
             let at = local.map(|(local, (addr, port))| local.contains(&(addr, protocol, port)));
             endpoint.local = at;
         }
-        endpoints.retain(|e| e.addr.is_none_or(|addr| Family::of(addr) == Family::of(address)));
+        endpoints.retain(|e| {
+            e.addr
+                .is_none_or(|addr| Family::of(addr) == Family::of(address))
+        });
         // kube-proxy's are all 1; another says which are to get no more.
         if endpoints.iter().all(|endpoint| endpoint.weight == Some(1)) {
-            endpoints.iter_mut().for_each(|endpoint| endpoint.weight = None);
+            endpoints
+                .iter_mut()
+                .for_each(|endpoint| endpoint.weight = None);
         }
         traced.found.push(Found {
             service: Service {
@@ -382,9 +418,11 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
             line: Some(server.line),
         });
     }
-    let all: Vec<HashSet<(IpAddr, u16)>> = traced.found.iter().map(|found| {
-        places(found.service.endpoints.as_deref().unwrap_or_default())
-    }).collect();
+    let all: Vec<HashSet<(IpAddr, u16)>> = traced
+        .found
+        .iter()
+        .map(|found| places(found.service.endpoints.as_deref().unwrap_or_default()))
+        .collect();
     let (mut said, mut unsaid) = (HashSet::new(), Vec::new());
     for (server, place, by) in outside {
         let own = places(&server.endpoints);
@@ -395,8 +433,16 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
         // A load balancer has the port of its service.
         let of_port = |i: &usize| by == By::NodePort || traced.found[*i].service.port == port;
         let holds = |i: &usize| own.is_subset(&all[*i]);
-        let near: Vec<usize> = near.take(MOST_COMPARED).filter(of_port).filter(holds).collect();
-        let same: Vec<usize> = near.iter().copied().filter(|i| all[*i].len() == own.len()).collect();
+        let near: Vec<usize> = near
+            .take(MOST_COMPARED)
+            .filter(of_port)
+            .filter(holds)
+            .collect();
+        let same: Vec<usize> = near
+            .iter()
+            .copied()
+            .filter(|i| all[*i].len() == own.len())
+            .collect();
         let only = match (same.as_slice(), near.as_slice()) {
             ([only], _) | ([], [only]) => *only,
             _ => {
@@ -418,7 +464,9 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
             By::LoadBalancer => {
                 service.load_balancer_ips.push(Some(address));
                 let ranges = sets.ranges.iter().filter(|(of, _)| *of == place);
-                service.source_ranges.extend(ranges.map(|(_, net)| Some(*net)));
+                service
+                    .source_ranges
+                    .extend(ranges.map(|(_, net)| Some(*net)));
             }
             By::External | By::Cluster => service.external_ips.push(Some(address)),
         }
@@ -537,7 +585,12 @@ TCP  C000021F:7580 rr
         let (found, node_ports, _) = services(table(&text), &sets);
         assert_eq!(node_ports, 0);
         assert_eq!(found[0].external_ips, [Some("192.0.2.31".parse().unwrap())]);
-        let local: Vec<_> = found[0].endpoints.iter().flatten().map(|e| e.local).collect();
+        let local: Vec<_> = found[0]
+            .endpoints
+            .iter()
+            .flatten()
+            .map(|e| e.local)
+            .collect();
         assert_eq!(local, [Some(false), Some(true)]);
         // A load balancer at another port is another service's.
         text = SAVED.replace(":30080", ":81");
@@ -562,18 +615,28 @@ TCP  C000021F:7580 rr
         for line in &head {
             table.line(line, 1);
         }
-        assert!(matches!(table.line("TCP  worker-b:https rr", 4), Some(Err(_))));
+        assert!(matches!(
+            table.line("TCP  worker-b:https rr", 4),
+            Some(Err(_))
+        ));
         assert_eq!(table.names, Some(("'worker-b:https'".to_owned(), 4)));
         let mut alone = Table::default();
         assert!(alone.line("TCP connections are many", 1).is_none());
         assert!(alone.line("-> nonsense", 1).is_none());
-        assert!(matches!(alone.line("-A -t worker-b:https -s rr", 2), Some(Err(_))));
+        assert!(matches!(
+            alone.line("-A -t worker-b:https -s rr", 2),
+            Some(Err(_))
+        ));
         assert!(alone.names.is_some());
     }
 
     #[test]
     fn counters_are_no_weights() {
-        let text = LISTED.replace("Scheduler Flags", "              Conns   InPkts  OutPkts  InBytes OutBytes")
+        let text = LISTED
+            .replace(
+                "Scheduler Flags",
+                "              Conns   InPkts  OutPkts  InBytes OutBytes",
+            )
             .replace("           Forward Weight ActiveConn InActConn", "")
             .replace("rr persistent 10800", "1204K 18M 17M 2143M 9G")
             .replace("Masq    1      0          0", "1204K 18M 17M 2143M 9G");

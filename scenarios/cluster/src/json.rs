@@ -143,13 +143,12 @@ fn elements<R: BufRead>(
 
 /// Takes one value as text without blanks. Only strings and brackets are looked at: whether it is JSON is seen by whoever
 /// reads it.
-fn value<R: BufRead>(
-    input: &mut Input<R>,
-    text: &mut Vec<u8>,
-    begin: u64,
-) -> Result<(), Broken> {
+fn value<R: BufRead>(input: &mut Input<R>, text: &mut Vec<u8>, begin: u64) -> Result<(), Broken> {
     let first = ahead(input, begin)?;
-    if !matches!(first, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') {
+    if !matches!(
+        first,
+        b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'
+    ) {
         return Err(Broken::Syntax(input.line_number()));
     }
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
@@ -228,7 +227,10 @@ mod tests {
                     panic!("{piece:?}")
                 };
                 let mark = if piece.within.is_some() { "~" } else { "" };
-                seen.push((format!("{mark}{}", str::from_utf8(text).unwrap()), piece.line));
+                seen.push((
+                    format!("{mark}{}", str::from_utf8(text).unwrap()),
+                    piece.line,
+                ));
             });
             (seen, format!("{end:?}"))
         };
@@ -263,21 +265,30 @@ mod tests {
         let text = r#"{"a": "}]\"{", "items": "[", "b": {"items": [{}]}, "c": "\\"}"#;
         assert_eq!(
             pieces(text),
-            [piece(r#"{"a":"}]\"{","items":"[","b":{"items":[{}]},"c":"\\"}"#, 1)]
+            [piece(
+                r#"{"a":"}]\"{","items":"[","b":{"items":[{}]},"c":"\\"}"#,
+                1
+            )]
         );
     }
 
     #[test]
     fn numbers_and_words_end_where_they_end() {
         let text = "{\"a\": -1.5e3, \"b\":true\n,\"c\":null}";
-        assert_eq!(pieces(text), [piece(r#"{"a":-1.5e3,"b":true,"c":null}"#, 1)]);
+        assert_eq!(
+            pieces(text),
+            [piece(r#"{"a":-1.5e3,"b":true,"c":null}"#, 1)]
+        );
         assert_eq!(pieces("{}"), [piece("{}", 1)]);
         assert_eq!(pieces("{\"items\":[1, null, {}, []]}").len(), 2);
     }
 
     #[test]
     fn a_bare_list_holds_objects_alone() {
-        assert_eq!(pieces("[{\"a\":1},\n{}]"), [piece("~{\"a\":1}", 1), piece("~{}", 2)]);
+        assert_eq!(
+            pieces("[{\"a\":1},\n{}]"),
+            [piece("~{\"a\":1}", 1), piece("~{}", 2)]
+        );
         assert_eq!(seen("[INFO] text").1, "Err(Syntax(1))");
         assert_eq!(seen("[1]").1, "Err(Syntax(1))");
     }
@@ -295,7 +306,10 @@ mod tests {
     fn what_is_no_json_is_said_to_be_none() {
         for text in ["{a}", "{\"a\" 1}", "{\n]", "{\"a\":}", "{\"a\":x}"] {
             let (pieces, end) = seen(text);
-            assert!(pieces.is_empty() && end.starts_with("Err(Syntax("), "{text}: {end}");
+            assert!(
+                pieces.is_empty() && end.starts_with("Err(Syntax("),
+                "{text}: {end}"
+            );
         }
     }
 

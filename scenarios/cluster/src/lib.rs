@@ -16,7 +16,10 @@
 //! ```
 
 mod api;
-#[allow(clippy::module_inception, reason = "it is what the crate is named after")]
+#[allow(
+    clippy::module_inception,
+    reason = "it is what the crate is named after"
+)]
 mod cluster;
 mod found;
 mod gather;

@@ -28,8 +28,11 @@ pub(crate) fn merge(
             let weak = matches!(next.source, Source::Ipvs | Source::Ipset);
             if !(weak && outside.contains(&key)) {
                 at.insert(key, merged.len());
-                let addresses = service.frontends().skip(usize::from(service.vip.address().is_some()));
-                outside.extend(addresses.map(|ip| (Vip::Known(ip), service.port, service.protocol)));
+                let addresses = service
+                    .frontends()
+                    .skip(usize::from(service.vip.address().is_some()));
+                outside
+                    .extend(addresses.map(|ip| (Vip::Known(ip), service.port, service.protocol)));
                 merged.push(next);
             }
             continue;
@@ -63,12 +66,16 @@ fn differ(first: &Service, second: &Service) -> Option<String> {
     if let (Some(one), Some(other)) = (&first.name, &second.name)
         && one != other
     {
-        return Some(format!("is of {one} in the first, of {other} in the second"));
+        return Some(format!(
+            "is of {one} in the first, of {other} in the second"
+        ));
     }
     if let (Some(Some(one)), Some(Some(other))) = (first.node_port, second.node_port)
         && one != other
     {
-        return Some(format!("has node port {one} in the first, {other} in the second"));
+        return Some(format!(
+            "has node port {one} in the first, {other} in the second"
+        ));
     }
     let (one, other) = (first.endpoints.as_ref()?, second.endpoints.as_ref()?);
     if one.len() != other.len() {
@@ -113,7 +120,9 @@ fn fill(first: &mut Service, second: Service) {
     let known = |endpoints: &[Endpoint]| endpoints.iter().filter(|e| e.addr.is_some()).count();
     match &mut first.endpoints {
         Some(first) if first.len() != second.len() || known(first) >= known(&second) => {
-            let local = second.iter().filter_map(|e| Some(((e.addr?, e.port?), e.local?)));
+            let local = second
+                .iter()
+                .filter_map(|e| Some(((e.addr?, e.port?), e.local?)));
             let local: HashMap<_, bool> = local.collect();
             for endpoint in first.iter_mut().filter(|endpoint| endpoint.local.is_none()) {
                 let place = endpoint.addr.zip(endpoint.port);

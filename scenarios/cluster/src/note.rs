@@ -81,7 +81,11 @@ pub(crate) fn quoted(line: &str) -> String {
         false => c,
     };
     let shown: String = line.trim().chars().take(SHOWN).map(printable).collect();
-    let more = if shown.len() < line.trim().len() { "…" } else { "" };
+    let more = if shown.len() < line.trim().len() {
+        "…"
+    } else {
+        ""
+    };
     format!("'{shown}{more}'")
 }
 
@@ -103,8 +107,10 @@ pub enum Refused {
         file: String,
     },
     /// It is larger than any dump.
-    #[error("{file} is larger than {mib} MiB, the most that is read; give services and endpointslices alone: \
-        `kubectl get services,endpointslices -A -o json`")]
+    #[error(
+        "{file} is larger than {mib} MiB, the most that is read; give services and endpointslices alone: \
+        `kubectl get services,endpointslices -A -o json`"
+    )]
     TooLarge {
         /// Its label.
         file: String,
@@ -138,7 +144,9 @@ pub enum Refused {
         line: u64,
     },
     /// `ipvsadm` without `-n`: names are cut at 30 characters, ports are lost.
-    #[error("{file}, line {line}: {text} is a name, which ipvsadm cuts; give what `ipvsadm -Sn` prints")]
+    #[error(
+        "{file}, line {line}: {text} is a name, which ipvsadm cuts; give what `ipvsadm -Sn` prints"
+    )]
     Names {
         /// Its label.
         file: String,
@@ -148,7 +156,9 @@ pub enum Refused {
         text: String,
     },
     /// Two files cannot be of one cluster at one time.
-    #[error("{first} and {second} contradict each other: {what}; give parts of one cluster, of one node, dumped at one time")]
+    #[error(
+        "{first} and {second} contradict each other: {what}; give parts of one cluster, of one node, dumped at one time"
+    )]
     Contradiction {
         /// Label of the first.
         first: String,
@@ -169,7 +179,9 @@ pub enum Refused {
     #[error("no file; {REMEDY}")]
     NoFiles,
     /// A shape of a later version of this program.
-    #[error("{file} is a shape of version {version}, and this program reads version {known}; take a newer program")]
+    #[error(
+        "{file} is a shape of version {version}, and this program reads version {known}; take a newer program"
+    )]
     NewerShape {
         /// Its label.
         file: String,
@@ -189,7 +201,9 @@ pub enum Refused {
         found: u64,
     },
     /// A population beyond anything that can be measured.
-    #[error("{file} is a shape of more than {services} services or {endpoints} endpoints, the most that are read")]
+    #[error(
+        "{file} is a shape of more than {services} services or {endpoints} endpoints, the most that are read"
+    )]
     ShapeTooLarge {
         /// Its label.
         file: String,

@@ -8,9 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A family of addresses.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4.
@@ -38,9 +36,7 @@ impl Family {
 }
 
 /// A protocol of services.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -60,9 +56,8 @@ impl Protocol {
             (Self::Sctp, "sctp", "132"),
         ];
         let mut known = known.into_iter();
-        let found = known.find(|(_, name, number)| {
-            word.eq_ignore_ascii_case(name) || word == *number
-        });
+        let found =
+            known.find(|(_, name, number)| word.eq_ignore_ascii_case(name) || word == *number);
         found.map(|(protocol, _, _)| protocol)
     }
 }

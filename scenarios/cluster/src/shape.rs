@@ -103,12 +103,18 @@ pub struct EndpointShape {
     pub local: Option<bool>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 const fn is_not(is: &bool) -> bool {
     !*is
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 const fn is_none(number: &u64) -> bool {
     *number == 0
 }
@@ -130,7 +136,9 @@ impl Shape {
     pub fn of(cluster: &Cluster) -> Self {
         let mut vips: BTreeMap<Vip, Vec<PortShape>> = BTreeMap::new();
         for service in &cluster.services {
-            vips.entry(service.vip).or_default().push(port_shape(service));
+            vips.entry(service.vip)
+                .or_default()
+                .push(port_shape(service));
         }
         let mut groups: BTreeMap<(Family, Vec<PortShape>), u64> = BTreeMap::new();
         for (vip, mut ports) in vips {
@@ -152,7 +160,9 @@ impl Shape {
     #[must_use]
     pub fn services(&self) -> u64 {
         let groups = self.groups.iter();
-        groups.map(|group| group.vips * group.ports.len() as u64).sum()
+        groups
+            .map(|group| group.vips * group.ports.len() as u64)
+            .sum()
     }
 
     /// It as text: what [`crate::read`] reads back.
@@ -172,7 +182,11 @@ impl Shape {
     #[must_use]
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.lines());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     fn lines(&self) -> String {
@@ -196,7 +210,9 @@ fn port_shape(service: &Service) -> PortShape {
         source_ranges: service.source_ranges.len() as u64,
         external_local: service.external_local,
         internal_local: service.internal_local,
-        affinity: service.affinity_seconds.map(|seconds| AffinityShape { seconds }),
+        affinity: service
+            .affinity_seconds
+            .map(|seconds| AffinityShape { seconds }),
         endpoints: service.endpoints.as_deref().map(endpoint_shapes),
     }
 }
@@ -207,14 +223,18 @@ fn endpoint_shapes(endpoints: &[Endpoint]) -> Vec<EndpointShape> {
     let mut alike: BTreeMap<_, u64> = BTreeMap::new();
     for endpoint in endpoints {
         let weight = endpoint.weight.filter(|_| !even);
-        *alike.entry((endpoint.port, weight, endpoint.local)).or_default() += 1;
+        *alike
+            .entry((endpoint.port, weight, endpoint.local))
+            .or_default() += 1;
     }
-    let shapes = alike.into_iter().map(|((port, weight, local), n)| EndpointShape {
-        n,
-        port,
-        weight,
-        local,
-    });
+    let shapes = alike
+        .into_iter()
+        .map(|((port, weight, local), n)| EndpointShape {
+            n,
+            port,
+            weight,
+            local,
+        });
     shapes.collect()
 }
 
@@ -274,7 +294,11 @@ impl Reader {
         for group in &self.groups {
             let ports = group.ports.len() as u64;
             services = services.saturating_add(group.vips.saturating_mul(ports));
-            let each = group.ports.iter().map(PortShape::things).fold(0, u64::saturating_add);
+            let each = group
+                .ports
+                .iter()
+                .map(PortShape::things)
+                .fold(0, u64::saturating_add);
             things = things.saturating_add(group.vips.saturating_mul(each));
         }
         if services > MAX_SERVICES || things > MAX_ENDPOINTS {
@@ -294,7 +318,11 @@ impl Reader {
         let mut found = Vec::new();
         for group in &self.groups {
             // A VIP without ports is no service, however many there are said to be.
-            for _ in 0..if group.ports.is_empty() { 0 } else { group.vips } {
+            for _ in 0..if group.ports.is_empty() {
+                0
+            } else {
+                group.vips
+            } {
                 let vip = Vip::Unknown {
                     family: group.family,
                     number: *unknown,
@@ -316,7 +344,11 @@ impl PortShape {
     /// How many endpoints, addresses and ranges it takes to write it out.
     fn things(&self) -> u64 {
         let endpoints = self.endpoints.iter().flatten().map(|alike| alike.n);
-        let others = [self.external_ips, self.load_balancer_ips, self.source_ranges];
+        let others = [
+            self.external_ips,
+            self.load_balancer_ips,
+            self.source_ranges,
+        ];
         endpoints.chain(others).fold(0, u64::saturating_add)
     }
 

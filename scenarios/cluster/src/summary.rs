@@ -115,15 +115,22 @@ pub fn summary(cluster: &Cluster, usable: impl Fn(&Service) -> bool) -> Summary 
     let of_protocol = |wanted| count(&|service| service.protocol == wanted);
     let vips: HashSet<_> = services.iter().map(|service| service.vip).collect();
     let outside = |service: &Service| service.external_ips.len() + service.load_balancer_ips.len();
-    let known = services.iter().filter_map(|service| service.endpoints.as_deref());
+    let known = services
+        .iter()
+        .filter_map(|service| service.endpoints.as_deref());
     let all = || known.clone().flatten();
-    let mut many: Vec<u64> = known.clone().map(|endpoints| endpoints.len() as u64).collect();
+    let mut many: Vec<u64> = known
+        .clone()
+        .map(|endpoints| endpoints.len() as u64)
+        .collect();
     many.sort_unstable();
     let ranges = &cluster.pod_ranges;
     let foreign = || {
         let addresses = all().filter_map(|endpoint| endpoint.addr);
         let foreign = addresses.filter(|addr| {
-            let own = ranges.iter().filter(|net| Family::of(net.network) == Family::of(*addr));
+            let own = ranges
+                .iter()
+                .filter(|net| Family::of(net.network) == Family::of(*addr));
             let mut own = own.peekable();
             own.peek().is_some() && !own.any(|net| net.contains(*addr))
         });
@@ -171,7 +178,11 @@ pub fn summary(cluster: &Cluster, usable: impl Fn(&Service) -> bool) -> Summary 
 /// Of numbers in order.
 fn quantiles(sorted: &[u64]) -> Option<Endpoints> {
     // The nearest rank: the smallest that no fewer than so many percent are at most.
-    let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied();
+    let rank = |percent: usize| {
+        sorted
+            .get((sorted.len() * percent).div_ceil(100).max(1) - 1)
+            .copied()
+    };
     Some(Endpoints {
         min: *sorted.first()?,
         median: rank(50)?,

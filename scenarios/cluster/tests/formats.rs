@@ -7,13 +7,20 @@ use std::path::Path;
 use cluster::{Cluster, Format, Mode, Refused, Service, Shape, Vip};
 
 fn text(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
 fn read(names: &[&str]) -> Result<Cluster, Refused> {
     let texts: Vec<String> = names.iter().map(|name| text(name)).collect();
-    cluster::read(names.iter().zip(&texts).map(|(name, text)| (*name, text.as_bytes())))
+    cluster::read(
+        names
+            .iter()
+            .zip(&texts)
+            .map(|(name, text)| (*name, text.as_bytes())),
+    )
 }
 
 fn read_text(text: &str) -> Result<Cluster, Refused> {
@@ -37,9 +44,16 @@ fn endpoints(service: &Service) -> String {
 /// Everything that is said of a service but its name.
 fn told(service: &Service) -> String {
     let addresses = |of: &[Option<std::net::IpAddr>]| {
-        of.iter().map(|ip| ip.unwrap().to_string()).collect::<Vec<_>>().join(" ")
+        of.iter()
+            .map(|ip| ip.unwrap().to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    let ranges: Vec<String> = service.source_ranges.iter().map(|net| net.unwrap().to_string()).collect();
+    let ranges: Vec<String> = service
+        .source_ranges
+        .iter()
+        .map(|net| net.unwrap().to_string())
+        .collect();
     format!(
         "{service} {:?} port {:?} external [{}] balanced [{}] ranges [{}] keeps {:?} -> {}",
         service.service_type,
@@ -79,14 +93,27 @@ fn the_population_is_the_same_from_every_format() {
         (&["ipvsadm-save.txt", "ipset-save.txt"], Some(Mode::Ipvs)),
         (&["ipset-save.txt", "ipvsadm-list.txt"], Some(Mode::Ipvs)),
         // Parts of one cluster.
-        (&["kubectl-list.json", "iptables-save.txt"], Some(Mode::Iptables)),
-        (&["nft-json.json", "slices-v1beta1.jsonl"], Some(Mode::Nftables)),
-        (&["ipvsadm-save.txt", "ipset-save.txt", "kubectl-list.yaml"], Some(Mode::Ipvs)),
+        (
+            &["kubectl-list.json", "iptables-save.txt"],
+            Some(Mode::Iptables),
+        ),
+        (
+            &["nft-json.json", "slices-v1beta1.jsonl"],
+            Some(Mode::Nftables),
+        ),
+        (
+            &["ipvsadm-save.txt", "ipset-save.txt", "kubectl-list.yaml"],
+            Some(Mode::Ipvs),
+        ),
     ] {
         let cluster = read(names).unwrap();
         assert_eq!(all_told(&cluster), POPULATION, "{names:?}");
         assert_eq!(cluster.mode, mode, "{names:?}");
-        assert_eq!(cluster.notes.not_understood, 0, "{names:?}: {:?}", cluster.notes);
+        assert_eq!(
+            cluster.notes.not_understood, 0,
+            "{names:?}: {:?}",
+            cluster.notes
+        );
     }
 }
 
@@ -100,9 +127,19 @@ fn a_dump_of_names_has_them() {
     ] {
         let cluster = read(names).unwrap();
         let services = cluster.services.iter();
-        let mut named: Vec<String> = services.map(|s| s.name.as_ref().unwrap().to_string()).collect();
+        let mut named: Vec<String> = services
+            .map(|s| s.name.as_ref().unwrap().to_string())
+            .collect();
         named.sort_unstable();
-        assert_eq!(named, ["bakery/oven:heat", "mill/wheel", "town/bell:dns", "town/bell:dns-tcp"]);
+        assert_eq!(
+            named,
+            [
+                "bakery/oven:heat",
+                "mill/wheel",
+                "town/bell:dns",
+                "town/bell:dns-tcp"
+            ]
+        );
     }
 }
 
@@ -151,8 +188,17 @@ fn virtual_servers_without_sets_tell_node_ports_by_their_range_and_load_balancer
 fn sets_alone_are_services_whose_endpoints_are_not_known() {
     let cluster = read(&["ipset-save.txt"]).unwrap();
     assert_eq!(cluster.services.len(), 4);
-    assert!(cluster.services.iter().all(|service| service.endpoints.is_none()));
-    let set = cluster.sets.iter().find(|set| set.name == "KUBE-CLUSTER-IP").unwrap();
+    assert!(
+        cluster
+            .services
+            .iter()
+            .all(|service| service.endpoints.is_none())
+    );
+    let set = cluster
+        .sets
+        .iter()
+        .find(|set| set.name == "KUBE-CLUSTER-IP")
+        .unwrap();
     assert_eq!((set.entries, set.maxelem), (4, Some(65_536)));
 }
 
@@ -161,7 +207,12 @@ fn services_alone_have_endpoints_that_are_not_known() {
     let list = text("kubectl-list.json").replace("EndpointSlice", "Lease");
     let cluster = read_text(&list).unwrap();
     assert_eq!(cluster.services.len(), 4);
-    assert!(cluster.services.iter().all(|service| service.endpoints.is_none()));
+    assert!(
+        cluster
+            .services
+            .iter()
+            .all(|service| service.endpoints.is_none())
+    );
 }
 
 #[test]
@@ -197,11 +248,22 @@ fn a_list_of_lists_is_read() {
 #[test]
 fn what_terminals_add_is_passed_over() {
     let rules = text("iptables-save.txt");
-    let numbered: String = rules.lines().zip(1..).map(|(line, n)| format!("{n}:{line}\n")).collect();
+    let numbered: String = rules
+        .lines()
+        .zip(1..)
+        .map(|(line, n)| format!("{n}:{line}\n"))
+        .collect();
     let coloured = rules.replace("KUBE-SVC", "\u{1b}[01;31m\u{1b}[KKUBE-SVC\u{1b}[m\u{1b}[K");
-    let indented: String = rules.lines().map(|line| format!("    > {line}\n")).collect();
+    let indented: String = rules
+        .lines()
+        .map(|line| format!("    > {line}\n"))
+        .collect();
     let windows = format!("\u{feff}{}", rules.replace('\n', "\r\n"));
-    let fragment: String = rules.lines().filter(|line| line.starts_with("-A KUBE")).map(|line| format!("{line}\n")).collect();
+    let fragment: String = rules
+        .lines()
+        .filter(|line| line.starts_with("-A KUBE"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     for decorated in [numbered, coloured, indented, windows, fragment] {
         assert_eq!(all_told(&read_text(&decorated).unwrap()), POPULATION);
     }
@@ -220,7 +282,14 @@ fn a_file_of_several_dumps_is_read_as_far_as_it_goes() {
     let lines: Vec<_> = cluster.notes.listed.iter().map(|note| note.line).collect();
     assert_eq!(lines.len(), 4, "{:?}", cluster.notes);
     assert_eq!(lines[..2], [Some(1), Some(17)]);
-    assert_eq!(cluster.formats, [Format::Kubernetes, Format::VirtualServers, Format::IpsetSave]);
+    assert_eq!(
+        cluster.formats,
+        [
+            Format::Kubernetes,
+            Format::VirtualServers,
+            Format::IpsetSave
+        ]
+    );
 }
 
 #[test]
@@ -237,10 +306,17 @@ fn a_file_that_is_cut_is_read_up_to_there_and_the_place_is_said() {
         match read_text(cut) {
             Ok(cluster) => {
                 assert!(cluster.services.len() >= at_least, "{name}");
-                assert!(cluster.notes.not_understood > 0, "{name}: {:?}", cluster.notes);
+                assert!(
+                    cluster.notes.not_understood > 0,
+                    "{name}: {:?}",
+                    cluster.notes
+                );
             }
             Err(refused) => {
-                assert!(at_least == 0 && matches!(refused, Refused::Cut { .. }), "{name}: {refused}");
+                assert!(
+                    at_least == 0 && matches!(refused, Refused::Cut { .. }),
+                    "{name}: {refused}"
+                );
             }
         }
     }
@@ -249,33 +325,63 @@ fn a_file_that_is_cut_is_read_up_to_there_and_the_place_is_said() {
 #[test]
 fn a_chain_of_which_choices_are_missing_has_as_many_endpoints_as_its_first_choice_says() {
     let rules = text("iptables-save.txt");
-    let last = rules.lines().find(|line| line.contains("dns -> 10.80.2.3:53")).unwrap();
+    let last = rules
+        .lines()
+        .find(|line| line.contains("dns -> 10.80.2.3:53"))
+        .unwrap();
     let cluster = read_text(&rules.replace(last, "")).unwrap();
-    let bell = cluster.services.iter().find(|s| s.to_string() == "10.140.0.10:53/udp").unwrap();
+    let bell = cluster
+        .services
+        .iter()
+        .find(|s| s.to_string() == "10.140.0.10:53/udp")
+        .unwrap();
     assert_eq!(endpoints(bell), "10.80.1.3:53 ?");
     assert_eq!(cluster.notes.not_understood, 1);
 }
 
 #[test]
 fn shares_that_are_not_even_are_weights() {
-    let rules = text("iptables-save.txt").replace("--probability 0.50000000000", "--probability 0.25000000000");
+    let rules = text("iptables-save.txt")
+        .replace("--probability 0.50000000000", "--probability 0.25000000000");
     let weights = |cluster: &Cluster, port| -> Vec<_> {
         let service = cluster.services.iter().find(|s| s.port == port).unwrap();
-        service.endpoints.iter().flatten().map(|e| e.weight).collect()
+        service
+            .endpoints
+            .iter()
+            .flatten()
+            .map(|e| e.weight)
+            .collect()
     };
-    assert_eq!(weights(&read_text(&rules).unwrap(), 443), [Some(2_500), Some(7_500)]);
-    let servers = text("ipvsadm-save.txt").replace("-r 10.80.2.6:9443 -m -w 1", "-r 10.80.2.6:9443 -m -w 3");
-    assert_eq!(weights(&read_text(&servers).unwrap(), 443), [Some(1), Some(3)]);
-    let numbers = text("nft-list-ruleset.txt").replace("mod 2 map { 0 : 10.80.1.3 . 53, 1 :", "mod 4 map { 0-2 : 10.80.1.3 . 53, 3 :");
+    assert_eq!(
+        weights(&read_text(&rules).unwrap(), 443),
+        [Some(2_500), Some(7_500)]
+    );
+    let servers =
+        text("ipvsadm-save.txt").replace("-r 10.80.2.6:9443 -m -w 1", "-r 10.80.2.6:9443 -m -w 3");
+    assert_eq!(
+        weights(&read_text(&servers).unwrap(), 443),
+        [Some(1), Some(3)]
+    );
+    let numbers = text("nft-list-ruleset.txt").replace(
+        "mod 2 map { 0 : 10.80.1.3 . 53, 1 :",
+        "mod 4 map { 0-2 : 10.80.1.3 . 53, 3 :",
+    );
     let cluster = read_text(&numbers).unwrap();
-    let bell = cluster.services.iter().find(|s| s.to_string() == "10.140.0.10:53/udp").unwrap();
+    let bell = cluster
+        .services
+        .iter()
+        .find(|s| s.to_string() == "10.140.0.10:53/udp")
+        .unwrap();
     let numbers: Vec<_> = bell.endpoints.iter().flatten().map(|e| e.weight).collect();
     assert_eq!(numbers, [Some(3), Some(1)]);
 }
 
 fn refused(text: &[u8]) -> String {
     let refused = cluster::read([("the-file", text)]).unwrap_err().to_string();
-    assert!(!refused.contains('\n') && refused.contains("the-file"), "{refused}");
+    assert!(
+        !refused.contains('\n') && refused.contains("the-file"),
+        "{refused}"
+    );
     refused
 }
 
@@ -288,23 +394,44 @@ fn what_is_of_no_use_is_refused_in_one_line_that_says_what_helps() {
         (b"\xff\xfea\0b\0", "UTF-16"),
         (b"\x7fELF", "a program"),
         (b"abc\0def", "binary"),
-        (b"Once upon a time\nthere was\n", "no dump of services (line 1: 'Once upon a time')"),
-        (b"<html><body>404</body></html>", "kubectl get services,endpointslices -A -o json"),
+        (
+            b"Once upon a time\nthere was\n",
+            "no dump of services (line 1: 'Once upon a time')",
+        ),
+        (
+            b"<html><body>404</body></html>",
+            "kubectl get services,endpointslices -A -o json",
+        ),
         (b"{\"a\": 1}", "no dump of services"),
         (b"[INFO] x\n", "no dump of services"),
-        (b"{\"kind\": \"PodList\", \"apiVersion\": \"v1\", \"items\": [{}]}", "no service is in the-file"),
-        (b"{\"kind\": \"ServiceList\", \"items\": [{\"metadata\": {", "line 1: cut"),
+        (
+            b"{\"kind\": \"PodList\", \"apiVersion\": \"v1\", \"items\": [{}]}",
+            "no service is in the-file",
+        ),
+        (
+            b"{\"kind\": \"ServiceList\", \"items\": [{\"metadata\": {",
+            "line 1: cut",
+        ),
         (b"---\nkind: [\n", "no dump of services (line"),
-        (b"*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n", "no service is in the-file"),
+        (
+            b"*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n",
+            "no service is in the-file",
+        ),
         (b"*nat\n:KUBE-SERVICES - [0:0]\n", "line 3: cut"),
-        (b"NAMESPACE   NAME   TYPE   CLUSTER-IP\nshop till ClusterIP 10.0.0.1\n", "-o json` prints"),
+        (
+            b"NAMESPACE   NAME   TYPE   CLUSTER-IP\nshop till ClusterIP 10.0.0.1\n",
+            "-o json` prints",
+        ),
     ] {
         let refused = refused(file);
         assert!(refused.contains(says), "{refused}");
     }
     for (name, says) in [
         ("iptables-L.txt", "give what `iptables-save` prints"),
-        ("iptables-as-nft-shows-it.txt", "give what `iptables-save` prints"),
+        (
+            "iptables-as-nft-shows-it.txt",
+            "give what `iptables-save` prints",
+        ),
         ("ipset-list.txt", "give what `ipset save` prints"),
     ] {
         let refused = refused(text(name).as_bytes());
@@ -316,30 +443,80 @@ fn what_is_of_no_use_is_refused_in_one_line_that_says_what_helps() {
 
 #[test]
 fn names_in_the_place_of_addresses_are_refused() {
-    let listed = text("ipvsadm-list.txt").replace("10.140.7.7:443", "oven.bakery.svc.cluster.local:https");
+    let listed =
+        text("ipvsadm-list.txt").replace("10.140.7.7:443", "oven.bakery.svc.cluster.local:https");
     let refused = refused(listed.as_bytes());
-    assert!(refused.contains("line 6") && refused.contains("`ipvsadm -Sn`"), "{refused}");
+    assert!(
+        refused.contains("line 6") && refused.contains("`ipvsadm -Sn`"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn parts_that_contradict_each_other_are_refused_and_both_named() {
     for (name, from, to, says) in [
-        ("kubectl-list.json", "\"10.140.9.1\"", "\"10.140.9.2\"", "Service mill/wheel"),
-        ("kubectl-list.json", "10.80.1.5", "10.80.1.6", "EndpointSlice bakery/oven-bb111"),
-        ("iptables-save.txt", "10.80.1.5", "10.80.1.6", "10.140.7.7:443/tcp has 1 endpoints in the first that are not"),
-        ("iptables-save.txt", "bakery/oven", "bakery/stove", "is of bakery/oven:heat in the first"),
-        ("nft-list-ruleset.txt", "31443", "31444", "has node port 31443 in the first, 31444"),
-        ("nft-json.json", "10.80.2.3", "10.80.2.4", "10.140.0.10:53/udp"),
-        ("ipvsadm-save.txt", "-a -u 10.140.0.10:53 -r 10.80.2.3:53 -m -w 1", "", "has 2 endpoints in the first, 1"),
-        ("ipset-save.txt", "add KUBE-CLUSTER-IP 10.140.9.1,tcp:80\n", "", "set KUBE-CLUSTER-IP"),
+        (
+            "kubectl-list.json",
+            "\"10.140.9.1\"",
+            "\"10.140.9.2\"",
+            "Service mill/wheel",
+        ),
+        (
+            "kubectl-list.json",
+            "10.80.1.5",
+            "10.80.1.6",
+            "EndpointSlice bakery/oven-bb111",
+        ),
+        (
+            "iptables-save.txt",
+            "10.80.1.5",
+            "10.80.1.6",
+            "10.140.7.7:443/tcp has 1 endpoints in the first that are not",
+        ),
+        (
+            "iptables-save.txt",
+            "bakery/oven",
+            "bakery/stove",
+            "is of bakery/oven:heat in the first",
+        ),
+        (
+            "nft-list-ruleset.txt",
+            "31443",
+            "31444",
+            "has node port 31443 in the first, 31444",
+        ),
+        (
+            "nft-json.json",
+            "10.80.2.3",
+            "10.80.2.4",
+            "10.140.0.10:53/udp",
+        ),
+        (
+            "ipvsadm-save.txt",
+            "-a -u 10.140.0.10:53 -r 10.80.2.3:53 -m -w 1",
+            "",
+            "has 2 endpoints in the first, 1",
+        ),
+        (
+            "ipset-save.txt",
+            "add KUBE-CLUSTER-IP 10.140.9.1,tcp:80\n",
+            "",
+            "set KUBE-CLUSTER-IP",
+        ),
     ] {
         let (one, other) = (text(name), text(name).replace(from, to));
         assert_ne!(one, other, "{name}");
         let both = [("one", one.as_bytes()), ("other", other.as_bytes())];
         let refused = cluster::read(both).unwrap_err();
-        assert!(matches!(refused, Refused::Contradiction { .. }), "{name}: {refused}");
+        assert!(
+            matches!(refused, Refused::Contradiction { .. }),
+            "{name}: {refused}"
+        );
         let refused = refused.to_string();
-        assert!(refused.starts_with("one and other contradict each other: "), "{refused}");
+        assert!(
+            refused.starts_with("one and other contradict each other: "),
+            "{refused}"
+        );
         assert!(refused.contains(says), "{refused}");
         // The same twice is no contradiction.
         let twice = [("one", one.as_bytes()), ("again", one.as_bytes())];
@@ -352,16 +529,32 @@ fn parts_that_contradict_each_other_are_refused_and_both_named() {
 fn two_kinds_that_differ_are_one_population_with_a_note() {
     let rules = text("iptables-save.txt").replace("10.80.1.5", "10.80.1.6");
     let objects = text("kubectl-list.json");
-    let cluster = cluster::read([("rules", rules.as_bytes()), ("objects", objects.as_bytes())]).unwrap();
+    let cluster =
+        cluster::read([("rules", rules.as_bytes()), ("objects", objects.as_bytes())]).unwrap();
     assert_eq!(all_told(&cluster), POPULATION);
-    let notes: Vec<&str> = cluster.notes.listed.iter().map(|note| note.what.as_str()).collect();
-    assert_eq!(notes, ["10.140.7.7:443/tcp has 1 endpoints in the first that are not in the second; what objects has is taken"]);
+    let notes: Vec<&str> = cluster
+        .notes
+        .listed
+        .iter()
+        .map(|note| note.what.as_str())
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "10.140.7.7:443/tcp has 1 endpoints in the first that are not in the second; what objects has is taken"
+        ]
+    );
 }
 
 #[test]
 fn a_shape_is_read_back_as_itself() {
     let mut hashes = Vec::new();
-    for names in [&["kubectl-list.json"][..], &["nft-json.json"], &["ipset-save.txt"], &["ipvsadm-save.txt", "ipset-save.txt"]] {
+    for names in [
+        &["kubectl-list.json"][..],
+        &["nft-json.json"],
+        &["ipset-save.txt"],
+        &["ipvsadm-save.txt", "ipset-save.txt"],
+    ] {
         let cluster = read(names).unwrap();
         let shape = Shape::of(&cluster);
         let again = read_text(&shape.text()).unwrap();
@@ -370,26 +563,56 @@ fn a_shape_is_read_back_as_itself() {
         assert_eq!(again.services.len(), cluster.services.len());
         assert_eq!(again.mode, cluster.mode);
         assert_eq!(again.formats, [Format::Shape]);
-        assert!(again.services.iter().all(|service| matches!(service.vip, Vip::Unknown { .. })));
+        assert!(
+            again
+                .services
+                .iter()
+                .all(|service| matches!(service.vip, Vip::Unknown { .. }))
+        );
         hashes.push(shape.hash());
     }
     // From which tool it came is not a part of it; what is not known of endpoints is.
-    assert_eq!(hashes[0], Shape::of(&read(&["kubectl-list.yaml"]).unwrap()).hash());
-    assert_eq!(hashes[0], Shape::of(&read(&["iptables-save.txt"]).unwrap()).hash());
+    assert_eq!(
+        hashes[0],
+        Shape::of(&read(&["kubectl-list.yaml"]).unwrap()).hash()
+    );
+    assert_eq!(
+        hashes[0],
+        Shape::of(&read(&["iptables-save.txt"]).unwrap()).hash()
+    );
     assert_ne!(hashes[0], hashes[2]);
     let golden = text("kubectl-list.shape");
-    assert_eq!(Shape::of(&read(&["kubectl-list.json"]).unwrap()).text(), golden);
+    assert_eq!(
+        Shape::of(&read(&["kubectl-list.json"]).unwrap()).text(),
+        golden
+    );
 }
 
 #[test]
 fn a_shape_that_is_newer_cut_or_beyond_all_measure_is_refused() {
     let shape = text("kubectl-list.shape");
     for (from, to, says) in [
-        ("\"version\":1", "\"version\":2", "is a shape of version 2, and this program reads version 1"),
-        ("\"services\":4", "\"services\":5", "is a shape of 5 services and holds 4"),
-        ("\"vips\":1", "\"vips\":18446744073709551615", "more than 300000 services"),
+        (
+            "\"version\":1",
+            "\"version\":2",
+            "is a shape of version 2, and this program reads version 1",
+        ),
+        (
+            "\"services\":4",
+            "\"services\":5",
+            "is a shape of 5 services and holds 4",
+        ),
+        (
+            "\"vips\":1",
+            "\"vips\":18446744073709551615",
+            "more than 300000 services",
+        ),
         ("\"n\":2", "\"n\":4000000", "3000000 endpoints"),
-        ("\"port\":53", "\"external_ips\":9999999999,\"port\":53", "3000000 endpoints"),
+        (
+            "\"port\":53",
+            "\"external_ips\":9999999999,\"port\":53",
+            "3000000 endpoints",
+        ),
     ] {
         let other = shape.replacen(from, to, 1);
         assert_ne!(other, shape, "{from}");

@@ -11,7 +11,9 @@ const FILES: u64 = 400;
 fn no_broken_file_breaks_a_reader() {
     for (reader, files) in mutate::READERS {
         let seeds = 0..FILES;
-        let read = seeds.filter(|seed| mutate::holds(&mutate::file(*seed, files))).count();
+        let read = seeds
+            .filter(|seed| mutate::holds(&mutate::file(*seed, files)))
+            .count();
         // That both come shows that files are broken, and not all of them beyond use.
         assert!(read > 0 && read < FILES as usize, "{reader}: {read}");
     }

@@ -13,33 +13,54 @@ use serde_json::{Value, json};
 fn address(six: bool, number: u32) -> IpAddr {
     match six {
         false => IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | number & 0x00ff_ffff)),
-        true => IpAddr::V6(Ipv6Addr::from(0xfd00_0000_0000_0000_0000_0000_0000_0000_u128 | u128::from(number))),
+        true => IpAddr::V6(Ipv6Addr::from(
+            0xfd00_0000_0000_0000_0000_0000_0000_0000_u128 | u128::from(number),
+        )),
     }
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {
-    prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)]
+    prop_oneof![
+        Just(Protocol::Tcp),
+        Just(Protocol::Udp),
+        Just(Protocol::Sctp)
+    ]
 }
 
 /// What a service is but for its name and its VIP.
 fn service() -> impl Strategy<Value = (Service, bool)> {
     let kind = (protocol(), 1..=65_535_u16, 0..3_u8, any::<bool>());
     let outside = (0..3_usize, 0..3_usize, 0..2_usize, 1..=65_535_u16);
-    let policies = (any::<bool>(), any::<bool>(), proptest::option::of(1..100_000_u32));
+    let policies = (
+        any::<bool>(),
+        any::<bool>(),
+        proptest::option::of(1..100_000_u32),
+    );
     let endpoints = proptest::collection::vec((0..1_u32 << 24, 1..=65_535_u16), 0..5);
     (kind, outside, policies, endpoints).prop_map(|(kind, outside, policies, endpoints)| {
         let (protocol, port, service_type, six) = kind;
         let (externals, balanced, ranges, node_port) = outside;
-        let service_type = [ServiceType::ClusterIp, ServiceType::NodePort, ServiceType::LoadBalancer][usize::from(service_type)];
+        let service_type = [
+            ServiceType::ClusterIp,
+            ServiceType::NodePort,
+            ServiceType::LoadBalancer,
+        ][usize::from(service_type)];
         let is_balanced = service_type == ServiceType::LoadBalancer;
         let is_outside = service_type != ServiceType::ClusterIp;
-        let some = |from: u32, many: usize| (0..many as u32).map(|i| Some(address(six, from + i))).collect::<Vec<_>>();
-        let mut endpoints: Vec<Endpoint> = endpoints.into_iter().map(|(number, port)| Endpoint {
-            addr: Some(address(six, number)),
-            port: Some(port),
-            weight: None,
-            local: None,
-        }).collect();
+        let some = |from: u32, many: usize| {
+            (0..many as u32)
+                .map(|i| Some(address(six, from + i)))
+                .collect::<Vec<_>>()
+        };
+        let mut endpoints: Vec<Endpoint> = endpoints
+            .into_iter()
+            .map(|(number, port)| Endpoint {
+                addr: Some(address(six, number)),
+                port: Some(port),
+                weight: None,
+                local: None,
+            })
+            .collect();
         endpoints.sort_unstable();
         endpoints.dedup();
         let vip = Vip::Known(address(six, 0));
@@ -47,9 +68,21 @@ fn service() -> impl Strategy<Value = (Service, bool)> {
             service_type,
             node_port: is_outside.then_some(Some(node_port)),
             external_ips: some(0x00e0_0000, externals),
-            load_balancer_ips: if is_balanced { some(0x00d0_0000, balanced) } else { Vec::new() },
+            load_balancer_ips: if is_balanced {
+                some(0x00d0_0000, balanced)
+            } else {
+                Vec::new()
+            },
             source_ranges: if is_balanced {
-                (0..ranges).map(|_| Some(if six { "fd00:77::/64" } else { "10.77.0.0/16" }.parse().unwrap())).collect()
+                (0..ranges)
+                    .map(|_| {
+                        Some(
+                            if six { "fd00:77::/64" } else { "10.77.0.0/16" }
+                                .parse()
+                                .unwrap(),
+                        )
+                    })
+                    .collect()
             } else {
                 Vec::new()
             },
@@ -71,7 +104,9 @@ fn population() -> impl Strategy<Value = Vec<Service>> {
             service.vip = Vip::Known(address(six, 0x0050_0000 + number as u32));
             let last = services.last().map(|s| s.vip);
             if let Some(vip) = last.filter(|vip| joins && vip.family() == service.vip.family()) {
-                let taken = |s: &Service| s.vip == vip && s.port == service.port && s.protocol == service.protocol;
+                let taken = |s: &Service| {
+                    s.vip == vip && s.port == service.port && s.protocol == service.protocol
+                };
                 if !services.iter().any(taken) {
                     service.vip = vip;
                 }
@@ -79,7 +114,11 @@ fn population() -> impl Strategy<Value = Vec<Service>> {
             service.name = Some(Name {
                 namespace: format!("namespace-{}", number % 3),
                 service: format!("service-{number}"),
-                port: if number % 2 == 0 { String::new() } else { format!("port-{number}") },
+                port: if number % 2 == 0 {
+                    String::new()
+                } else {
+                    format!("port-{number}")
+                },
             });
             services.push(service);
         }
@@ -93,7 +132,11 @@ fn objects(services: &[Service]) -> Vec<Value> {
     for service in services {
         let name = service.name.as_ref().unwrap();
         let protocol = service.protocol.to_string().to_uppercase();
-        let all = |ips: &[Option<IpAddr>]| ips.iter().map(|ip| ip.unwrap().to_string()).collect::<Vec<_>>();
+        let all = |ips: &[Option<IpAddr>]| {
+            ips.iter()
+                .map(|ip| ip.unwrap().to_string())
+                .collect::<Vec<_>>()
+        };
         let mut port = json!({"port": service.port, "protocol": protocol, "targetPort": "named"});
         let mut slice_port = json!({"protocol": protocol});
         if !name.port.is_empty() {
@@ -104,7 +147,10 @@ fn objects(services: &[Service]) -> Vec<Value> {
             port["nodePort"] = json!(node_port);
         }
         let vip = service.vip.address().unwrap().to_string();
-        let ingress: Vec<Value> = all(&service.load_balancer_ips).iter().map(|ip| json!({"ip": ip})).collect();
+        let ingress: Vec<Value> = all(&service.load_balancer_ips)
+            .iter()
+            .map(|ip| json!({"ip": ip}))
+            .collect();
         let policy = |local: bool| if local { "Local" } else { "Cluster" };
         let mut spec = json!({
             "clusterIP": vip, "clusterIPs": [vip], "ports": [port], "selector": {"app": name.service},
@@ -123,10 +169,16 @@ fn objects(services: &[Service]) -> Vec<Value> {
         }
         let metadata = json!({"name": name.service, "namespace": name.namespace, "uid": "1"});
         objects.push(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec, "status": {"loadBalancer": {"ingress": ingress}}}));
-        let mut by_port: BTreeMap<u16, Vec<Value>> = BTreeMap::from([(1, vec![json!({"addresses": [vip], "conditions": {"ready": false}})])]);
+        let mut by_port: BTreeMap<u16, Vec<Value>> = BTreeMap::from([(
+            1,
+            vec![json!({"addresses": [vip], "conditions": {"ready": false}})],
+        )]);
         for endpoint in service.endpoints.iter().flatten() {
             let ready = json!({"addresses": [endpoint.addr.unwrap().to_string()], "conditions": {"ready": true}});
-            by_port.entry(endpoint.port.unwrap()).or_default().push(ready);
+            by_port
+                .entry(endpoint.port.unwrap())
+                .or_default()
+                .push(ready);
         }
         for (port, endpoints) in by_port {
             let mut slice_port = slice_port.clone();
@@ -144,7 +196,10 @@ fn objects(services: &[Service]) -> Vec<Value> {
 
 fn sorted(mut services: Vec<Service>) -> Vec<Service> {
     for service in &mut services {
-        service.endpoints.iter_mut().for_each(|endpoints| endpoints.sort_unstable());
+        service
+            .endpoints
+            .iter_mut()
+            .for_each(|endpoints| endpoints.sort_unstable());
     }
     services.sort_by_key(|service| (service.vip, service.port, service.protocol));
     services

@@ -24,7 +24,10 @@ fn folder() -> PathBuf {
 fn recording(folder: &Path, minor: &str, mode: &str) -> String {
     let text = std::fs::read_to_string(folder.join(minor).join(format!("{mode}.txt"))).unwrap();
     let same = text.lines().find_map(|line| line.strip_prefix("as "));
-    same.map_or_else(|| text.clone(), |minor| recording(folder, minor.trim(), mode))
+    same.map_or_else(
+        || text.clone(),
+        |minor| recording(folder, minor.trim(), mode),
+    )
 }
 
 /// Services by their names, with their endpoints, as the recording says they were.
@@ -32,7 +35,9 @@ fn population(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let (_, rest) = text.split_once("=== population\n").unwrap();
     let lines = rest.lines().take_while(|line| !line.starts_with("==="));
     let service = |line: &str| {
-        let (service, endpoints) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
+        let (service, endpoints) = line
+            .split_once(": ")
+            .unwrap_or((line.trim_end_matches(':'), ""));
         let (name, vip) = service.split_once(' ').unwrap();
         let endpoints = endpoints.split_whitespace().map(str::to_owned);
         (vip.to_owned(), (name.to_owned(), endpoints.collect()))
@@ -43,7 +48,9 @@ fn population(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 fn places(service: &Service) -> BTreeSet<String> {
     let endpoints = service.endpoints.iter().flatten();
     let place = |e: &cluster::Endpoint| std::net::SocketAddr::new(e.addr.unwrap(), e.port.unwrap());
-    endpoints.map(|endpoint| place(endpoint).to_string()).collect()
+    endpoints
+        .map(|endpoint| place(endpoint).to_string())
+        .collect()
 }
 
 /// The dump without the population, which no operator's has.
@@ -64,14 +71,19 @@ fn every_recording_is_the_population_that_it_was_made_of() {
                 let cluster = read(&text);
                 assert_eq!(cluster.mode, Some(mode), "{of} {minor} {name}");
                 let expected = population(&text);
-                let found: BTreeSet<String> = cluster.services.iter().map(ToString::to_string).collect();
+                let found: BTreeSet<String> =
+                    cluster.services.iter().map(ToString::to_string).collect();
                 let wanted: BTreeSet<String> = expected.keys().cloned().collect();
                 assert_eq!(found, wanted, "{of} {minor} {name}");
                 for service in &cluster.services {
                     let (named, endpoints) = &expected[&service.to_string()];
                     let at = format!("{of} {minor} {name}: {named} {service:?}");
                     if let Some(name) = &service.name {
-                        assert_eq!(format!("{}/{}", name.namespace, name.service), *named, "{at}");
+                        assert_eq!(
+                            format!("{}/{}", name.namespace, name.service),
+                            *named,
+                            "{at}"
+                        );
                     }
                     match &service.endpoints {
                         // Of a service that is for this node's pods no other node's endpoint is programmed.
@@ -91,7 +103,10 @@ fn every_recording_is_the_population_that_it_was_made_of() {
 
 /// What two modes must agree in.
 fn told(service: &Service, mode: Mode) -> String {
-    let mut outside = (service.external_ips.clone(), service.load_balancer_ips.clone());
+    let mut outside = (
+        service.external_ips.clone(),
+        service.load_balancer_ips.clone(),
+    );
     outside.0.sort_unstable();
     outside.1.sort_unstable();
     let endpoints = service.endpoints.as_ref().map(|_| places(service));
@@ -117,11 +132,16 @@ fn services_of_every_type_are_the_same_whatever_the_mode() {
             let all = MODES.map(|(name, _)| read(&recording(&folder().join(of), minor, name)));
             for (cluster, (name, mode)) in all.iter().zip(MODES) {
                 let told_by = |cluster: &Cluster| -> BTreeSet<String> {
-                    cluster.services.iter().map(|service| told(service, mode)).collect()
+                    cluster
+                        .services
+                        .iter()
+                        .map(|service| told(service, mode))
+                        .collect()
                 };
                 assert_eq!(told_by(cluster), told_by(&all[0]), "{of} {minor} {name}");
             }
-            let count = |has: fn(&Service) -> bool| all[0].services.iter().filter(|s| has(s)).count();
+            let count =
+                |has: fn(&Service) -> bool| all[0].services.iter().filter(|s| has(s)).count();
             assert_eq!(count(|s| s.external_local), 8, "{of} {minor}");
             assert_eq!(count(|s| !s.source_ranges.is_empty()), 4, "{of} {minor}");
             assert_eq!(count(|s| s.affinity_seconds.is_some()), 4, "{of} {minor}");

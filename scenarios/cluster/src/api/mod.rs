@@ -152,7 +152,9 @@ enum Kind {
 impl Kind {
     /// A kind by its name and the API that it is of: Knative has Services too.
     fn named(kind: &str, api: Option<&str>) -> Self {
-        let group = api.and_then(|api| Some(api.split_once('/')?.0)).unwrap_or("");
+        let group = api
+            .and_then(|api| Some(api.split_once('/')?.0))
+            .unwrap_or("");
         match (kind, group) {
             ("Service", "") => Self::Service,
             ("Endpoints", "") => Self::Endpoints,
@@ -166,8 +168,13 @@ impl Kind {
     fn guessed(traits: &Traits) -> Self {
         let spec = traits.spec.as_ref();
         match traits {
-            Traits { address_type: Some(_), .. } => Self::Slice,
-            Traits { subsets: Some(_), .. } => Self::Endpoints,
+            Traits {
+                address_type: Some(_),
+                ..
+            } => Self::Slice,
+            Traits {
+                subsets: Some(_), ..
+            } => Self::Endpoints,
             _ if spec.is_some_and(|s| s.cluster_ip.is_some() || s.external_name.is_some()) => {
                 Self::Service
             }
@@ -275,9 +282,15 @@ impl Store {
         let slice: EndpointSlice<'_> = piece.raw.read()?;
         let own = key(slice.metadata.as_ref());
         self.counts.endpoint_slices += 1;
-        let of = slice.metadata.as_ref().and_then(|m| m.labels.as_ref()?.service.as_ref());
+        let of = slice
+            .metadata
+            .as_ref()
+            .and_then(|m| m.labels.as_ref()?.service.as_ref());
         let Some(of) = of.filter(|name| !name.0.is_empty()) else {
-            let what = format!("EndpointSlice {}/{}: of no service, by its labels", own.0, own.1);
+            let what = format!(
+                "EndpointSlice {}/{}: of no service, by its labels",
+                own.0, own.1
+            );
             notes.left_out(file, Some(piece.line), what);
             return Ok(());
         };
@@ -295,10 +308,12 @@ impl Store {
             let is = |flag: Option<Flag>, unless: bool| flag.map_or(unless, |Flag(is)| is);
             let conditions = endpoint.conditions.as_ref();
             let state = match conditions {
-                Some(c) if !is(c.ready, true) => match is(c.serving, true) && is(c.terminating, false) {
-                    true => State::Leaving,
-                    false => State::Unready,
-                },
+                Some(c) if !is(c.ready, true) => {
+                    match is(c.serving, true) && is(c.terminating, false) {
+                        true => State::Leaving,
+                        false => State::Unready,
+                    }
+                }
                 _ => State::Ready,
             };
             match address.0.parse() {
@@ -391,10 +406,16 @@ impl Store {
             return;
         }
         if was.0 == is.0 {
-            let what = format!("{object}: another version follows in line {}, which counts", is.1);
+            let what = format!(
+                "{object}: another version follows in line {}, which counts",
+                is.1
+            );
             notes.left_out(was.0, Some(was.1), what);
         } else if self.differ.is_none() {
-            let what = format!("{object} is another one in line {} than in line {}", was.1, is.1);
+            let what = format!(
+                "{object} is another one in line {} than in line {}",
+                was.1, is.1
+            );
             self.differ = Some(Differ {
                 files: [was.0, is.0],
                 what,
@@ -472,7 +493,9 @@ const fn live(metadata: &Metadata<'_>) -> bool {
 
 fn owned(map: Option<&BTreeMap<String, Text<'_>>>) -> BTreeMap<String, String> {
     let pairs = map.into_iter().flatten();
-    pairs.map(|(key, value)| (key.clone(), value.0.to_string())).collect()
+    pairs
+        .map(|(key, value)| (key.clone(), value.0.to_string()))
+        .collect()
 }
 
 fn port(number: Option<&Number>) -> Option<u16> {
@@ -519,7 +542,10 @@ fn spec(service: &Service<'_>, mut not: impl FnMut(String)) -> Spec {
         Some(many) if !many.is_empty() => many.iter().map(|text| text.0.as_ref()).collect(),
         _ => spec.cluster_ip.iter().map(|text| text.0.as_ref()).collect(),
     };
-    let vips: Vec<IpAddr> = cluster_ips.iter().filter_map(|text| text.parse().ok()).collect();
+    let vips: Vec<IpAddr> = cluster_ips
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
     let external_ips = addresses(spec.external_ips.as_ref());
     let metadata = service.metadata.as_ref();
     let fate = match cluster_ips.first() {
@@ -538,8 +564,13 @@ fn spec(service: &Service<'_>, mut not: impl FnMut(String)) -> Spec {
             Err(what) => not(what),
         }
     }
-    let ingress = service.status.iter().filter_map(|s| s.load_balancer.as_ref()?.ingress.as_ref());
-    let ingress = ingress.flatten().filter(|i| i.ip_mode.as_ref().is_none_or(|mode| mode.0 == "VIP"));
+    let ingress = service
+        .status
+        .iter()
+        .filter_map(|s| s.load_balancer.as_ref()?.ingress.as_ref());
+    let ingress = ingress
+        .flatten()
+        .filter(|i| i.ip_mode.as_ref().is_none_or(|mode| mode.0 == "VIP"));
     let ranges = spec.load_balancer_source_ranges.iter().flatten();
     let mut source_ranges: Vec<Net> = Vec::new();
     for range in ranges {
@@ -549,15 +580,33 @@ fn spec(service: &Service<'_>, mut not: impl FnMut(String)) -> Spec {
         }
     }
     // A range that holds all admits all of its family, which is the same as none.
-    let all: Vec<Family> = source_ranges.iter().filter(|net| net.prefix == 0).map(|net| Family::of(net.network)).collect();
+    let all: Vec<Family> = source_ranges
+        .iter()
+        .filter(|net| net.prefix == 0)
+        .map(|net| Family::of(net.network))
+        .collect();
     source_ranges.retain(|net| !all.contains(&Family::of(net.network)));
-    let timeout = || spec.session_affinity_config.as_ref()?.client_ip.as_ref()?.timeout_seconds;
-    let seconds = || timeout().map_or(DEFAULT_AFFINITY_S, |Number(s)| u32::try_from(s).unwrap_or(u32::MAX));
-    let families = spec.ip_families.iter().flatten().filter_map(|family| match family.0.as_ref() {
-        "IPv4" => Some(Family::Ipv4),
-        "IPv6" => Some(Family::Ipv6),
-        _ => None,
-    });
+    let timeout = || {
+        spec.session_affinity_config
+            .as_ref()?
+            .client_ip
+            .as_ref()?
+            .timeout_seconds
+    };
+    let seconds = || {
+        timeout().map_or(DEFAULT_AFFINITY_S, |Number(s)| {
+            u32::try_from(s).unwrap_or(u32::MAX)
+        })
+    };
+    let families = spec
+        .ip_families
+        .iter()
+        .flatten()
+        .filter_map(|family| match family.0.as_ref() {
+            "IPv4" => Some(Family::Ipv4),
+            "IPv6" => Some(Family::Ipv6),
+            _ => None,
+        });
     Spec {
         fate,
         vips,
@@ -569,7 +618,9 @@ fn spec(service: &Service<'_>, mut not: impl FnMut(String)) -> Spec {
             _ => ServiceType::ClusterIp,
         },
         external_ips,
-        load_balancer_ips: ingress.filter_map(|i| i.ip.as_ref()?.0.parse().ok()).collect(),
+        load_balancer_ips: ingress
+            .filter_map(|i| i.ip.as_ref()?.0.parse().ok())
+            .collect(),
         source_ranges,
         external_local: is(spec.external_traffic_policy.as_ref(), "Local"),
         internal_local: is(spec.internal_traffic_policy.as_ref(), "Local"),

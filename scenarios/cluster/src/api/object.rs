@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 
 /// A name, an address, a word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +56,9 @@ impl<'de> Deserialize<'de> for Number {
                 Ok(Number(number))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
-                number(text).map(Number).ok_or_else(|| E::custom(format!("{text} is no number")))
+                number(text)
+                    .map(Number)
+                    .ok_or_else(|| E::custom(format!("{text} is no number")))
             }
         }
         from.deserialize_any(Seen)

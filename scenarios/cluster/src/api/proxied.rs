@@ -34,7 +34,10 @@ impl Store {
                     let groups = slices.get(key).map(Vec::as_slice);
                     // Without a selector nobody makes slices: that there are none is what there is.
                     let groups = match groups {
-                        None if any_endpoints && spec.selector.is_empty() && !spec.vips.is_empty() => {
+                        None if any_endpoints
+                            && spec.selector.is_empty()
+                            && !spec.vips.is_empty() =>
+                        {
                             Some(&[][..])
                         }
                         groups => groups,
@@ -53,9 +56,10 @@ impl Store {
                 }
                 Fate::ExternalName => (&mut self.counts.external_name, "an ExternalName"),
                 Fate::Headless => (&mut self.counts.headless, "headless"),
-                Fate::WithoutClusterIp => {
-                    (&mut self.counts.without_cluster_ip, "without a ClusterIP yet")
-                }
+                Fate::WithoutClusterIp => (
+                    &mut self.counts.without_cluster_ip,
+                    "without a ClusterIP yet",
+                ),
                 Fate::OfOtherProxy => (&mut self.counts.of_other_proxy, "of another proxy"),
             };
             *count += 1;
@@ -63,7 +67,10 @@ impl Store {
             notes.left_out(at.file, Some(at.line), what);
         }
         for (of, file, line) in self.orphans() {
-            let what = format!("endpoints of {}/{}, of which there is no Service", of.0, of.1);
+            let what = format!(
+                "endpoints of {}/{}, of which there is no Service",
+                of.0, of.1
+            );
             notes.left_out(file, Some(line), what);
         }
         found
@@ -84,13 +91,20 @@ impl Store {
             return None;
         }
         let selected = |pods: &&Pods| {
-            let near = pods.namespace.as_ref().is_none_or(|namespace| *namespace == key.0);
+            let near = pods
+                .namespace
+                .as_ref()
+                .is_none_or(|namespace| *namespace == key.0);
             near && match pods.labels.is_empty() {
                 true => pods.name == key.1,
                 false => within(&spec.selector, &pods.labels),
             }
         };
-        let mut replicas = self.workloads.iter().filter(selected).map(|pods| pods.replicas);
+        let mut replicas = self
+            .workloads
+            .iter()
+            .filter(selected)
+            .map(|pods| pods.replicas);
         let first = replicas.next()?;
         let all = replicas.fold(first, u64::saturating_add);
         (all <= MOST_REPLICAS).then_some(all)
@@ -163,9 +177,7 @@ fn services(
             affinity_seconds: spec.affinity_seconds.map(Some),
             endpoints: match (groups, pods) {
                 (Some(groups), _) => Some(usable(groups, port, family)),
-                (None, Some(pods)) => {
-                    Some(vec![Endpoint::at(None, port.target); pods as usize])
-                }
+                (None, Some(pods)) => Some(vec![Endpoint::at(None, port.target); pods as usize]),
                 (None, None) => None,
             },
             ..Service::new(vip, port.port, port.protocol)
@@ -182,7 +194,10 @@ fn usable(groups: &[&Group], port: &Port, family: Family) -> Vec<Endpoint> {
             *name == port.name && *protocol == port.protocol
         };
         for (_, _, number) in group.ports.iter().filter(of_port) {
-            let own = group.endpoints.iter().filter(|(a, _)| Family::of(*a) == family);
+            let own = group
+                .endpoints
+                .iter()
+                .filter(|(a, _)| Family::of(*a) == family);
             for &(address, state) in own {
                 let place = (address, *number);
                 match states.get(&place) {
@@ -197,7 +212,9 @@ fn usable(groups: &[&Group], port: &Port, family: Family) -> Vec<Endpoint> {
         }
     }
     let of = |wanted| {
-        let places = order.iter().filter(|place| states.get(place) == Some(&wanted));
+        let places = order
+            .iter()
+            .filter(|place| states.get(place) == Some(&wanted));
         let at = |(address, port): &(_, _)| Endpoint::at(Some(*address), Some(*port));
         places.map(at).collect::<Vec<_>>()
     };

@@ -126,7 +126,10 @@ impl Rules {
         match line {
             Line::Table(table) => {
                 // The same table once more: another family, or another node.
-                let again = self.rulesets.last().is_none_or(|rules| rules.tables.contains(table));
+                let again = self
+                    .rulesets
+                    .last()
+                    .is_none_or(|rules| rules.tables.contains(table));
                 if again {
                     self.rulesets.push(Ruleset::default());
                 }
@@ -183,7 +186,10 @@ impl Ruleset {
             self.targets.insert(rule.target.clone());
         }
         let pods = rule.source_is_not && rule.target == "KUBE-MARK-MASQ";
-        if pods && let Some(net) = rule.source && !self.pods.contains(&net) {
+        if pods
+            && let Some(net) = rule.source
+            && !self.pods.contains(&net)
+        {
             self.pods.push(net);
         }
         match rule.chain.as_str() {
@@ -217,8 +223,12 @@ impl Ruleset {
         };
         let address = rule.destination.filter(|_| !rule.destination_is_not);
         let Some(address) = address.and_then(|net| net.host()) else {
-            if refuses && rule.to_local && let Some(name) = said {
-                self.refused_node_ports.push((name, protocol, port, none_local));
+            if refuses
+                && rule.to_local
+                && let Some(name) = said
+            {
+                self.refused_node_ports
+                    .push((name, protocol, port, none_local));
             }
             return;
         };
@@ -251,7 +261,8 @@ impl Ruleset {
         match (kind, target) {
             ("SEP", _) => {
                 if let Some((address, port)) = rule.to {
-                    self.endpoints.insert(suffix.to_owned(), (address, Some(port)));
+                    self.endpoints
+                        .insert(suffix.to_owned(), (address, Some(port)));
                 } else if let Some(address) = rule.source.and_then(|net| net.host()) {
                     let places = self.endpoints.entry(suffix.to_owned());
                     places.or_insert((address, None));
@@ -272,7 +283,10 @@ impl Ruleset {
                 choices.push(Choice {
                     endpoint,
                     probability: rule.probability,
-                    address: rule.comment.split_once(" -> ").and_then(|(_, at)| address_and_port(at)),
+                    address: rule
+                        .comment
+                        .split_once(" -> ")
+                        .and_then(|(_, at)| address_and_port(at)),
                 });
             }
             ("EXT", target) => {
@@ -293,8 +307,9 @@ impl Ruleset {
         let mut by_suffix: HashMap<String, usize> = HashMap::new();
         let mut by_name: HashMap<(Name, Protocol), usize> = HashMap::new();
         let portals = std::mem::take(&mut self.portals);
-        let (own, outside): (Vec<_>, Vec<_>) =
-            portals.into_iter().partition(|portal| portal.by == By::Cluster);
+        let (own, outside): (Vec<_>, Vec<_>) = portals
+            .into_iter()
+            .partition(|portal| portal.by == By::Cluster);
         let first = found.len();
         for portal in own {
             let service = self.served(&portal, file, notes);
@@ -303,7 +318,9 @@ impl Ruleset {
                 by_suffix.entry(suffix.clone()).or_insert(place);
             }
             if let Some(name) = &portal.name {
-                by_name.entry((name.clone(), portal.protocol)).or_insert(place);
+                by_name
+                    .entry((name.clone(), portal.protocol))
+                    .or_insert(place);
             }
             found.push(Found {
                 service,
@@ -329,12 +346,17 @@ impl Ruleset {
             }
         }
         for portal in outside {
-            let of_chain = portal.leads.as_ref().and_then(|(suffix, _)| by_suffix.get(suffix));
+            let of_chain = portal
+                .leads
+                .as_ref()
+                .and_then(|(suffix, _)| by_suffix.get(suffix));
             let name = portal.name.clone().map(|name| (name, portal.protocol));
             let place = of_chain.or_else(|| by_name.get(&name?));
             let Some(place) = place else {
-                let what = format!("{}:{}/{}: an address of a service whose ClusterIP is not there",
-                    portal.address, portal.port, portal.protocol);
+                let what = format!(
+                    "{}:{}/{}: an address of a service whose ClusterIP is not there",
+                    portal.address, portal.port, portal.protocol
+                );
                 notes.left_out(file, Some(portal.line), what);
                 continue;
             };
@@ -347,7 +369,10 @@ impl Ruleset {
                 By::Outside => service.node_port.is_some(),
             };
             // One that is refused after all is known from where it is served.
-            let all = service.external_ips.iter().chain(&service.load_balancer_ips);
+            let all = service
+                .external_ips
+                .iter()
+                .chain(&service.load_balancer_ips);
             if all.flatten().all(|known| *known != portal.address) {
                 match balanced {
                     true => service.load_balancer_ips.push(Some(portal.address)),
@@ -359,7 +384,9 @@ impl Ruleset {
             let service = &mut found.service;
             // A load balancer's own address may come in from the node itself.
             let own = service.load_balancer_ips.clone();
-            service.source_ranges.retain(|net| !own.contains(&net.and_then(|net| net.host())));
+            service
+                .source_ranges
+                .retain(|net| !own.contains(&net.and_then(|net| net.host())));
             service.set_type();
         }
     }
@@ -387,7 +414,11 @@ impl Ruleset {
         if choices.is_empty() {
             return service;
         }
-        let here: HashSet<&str> = chains.local_choices.iter().map(|c| c.endpoint.as_str()).collect();
+        let here: HashSet<&str> = chains
+            .local_choices
+            .iter()
+            .map(|c| c.endpoint.as_str())
+            .collect();
         let told = *local || chains.external_local;
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for (choice, weight) in choices.iter().zip(weights(choices)) {
@@ -407,8 +438,14 @@ impl Ruleset {
         }
         let wanted = wanted(choices);
         if wanted > endpoints.len() {
-            let name = portal.name.as_ref().map_or_else(|| service.to_string(), Name::to_string);
-            let what = format!("{name}: {} of {wanted} choices of an endpoint are there", endpoints.len());
+            let name = portal
+                .name
+                .as_ref()
+                .map_or_else(|| service.to_string(), Name::to_string);
+            let what = format!(
+                "{name}: {} of {wanted} choices of an endpoint are there",
+                endpoints.len()
+            );
             notes.not_understood(file, Some(portal.line), what);
             endpoints.resize(wanted, Endpoint::at(None, None));
         }
@@ -442,7 +479,10 @@ fn weights(choices: &[Choice]) -> Vec<Option<u32>> {
     // Probabilities are kept in 31 bits and printed with eleven digits.
     match shares.iter().all(|share| (share / even - 1.0).abs() < 0.01) {
         true => vec![None; choices.len()],
-        false => shares.iter().map(|share| Some((share * 1e4).round() as u32)).collect(),
+        false => shares
+            .iter()
+            .map(|share| Some((share * 1e4).round() as u32))
+            .collect(),
     }
 }
 
@@ -455,7 +495,9 @@ fn said(comment: &str) -> (Option<Name>, Option<By>) {
         (" has no endpoints", None),
         (" has no local endpoints", None),
     ];
-    let found = ends.into_iter().find_map(|(end, by)| Some((comment.strip_suffix(end)?, by)));
+    let found = ends
+        .into_iter()
+        .find_map(|(end, by)| Some((comment.strip_suffix(end)?, by)));
     let (name, by) = found.unwrap_or((comment, None));
     (Name::parse(name), by)
 }

@@ -57,7 +57,9 @@ pub(super) fn read(line: &str) -> Option<Result<Line<'_>, &'static str>> {
         let mut words = rest.split(' ');
         let chain = words.next().filter(|chain| !chain.is_empty())?;
         // A policy, and counters.
-        words.next().filter(|policy| matches!(*policy, "-" | "ACCEPT" | "DROP"))?;
+        words
+            .next()
+            .filter(|policy| matches!(*policy, "-" | "ACCEPT" | "DROP"))?;
         return Some(Ok(Line::Chain(chain)));
     }
     // Counters before a rule, of `iptables-save -c`.
@@ -126,8 +128,19 @@ fn rule(words: &[Cow<'_, str>]) -> Result<Rule, &'static str> {
             continue;
         }
         let known = [
-            "-s", "-d", "-p", "--dport", "--comment", "-j", "-g", "--to-destination", "--probability",
-            "--seconds", "--src-type", "--dst-type", "-m",
+            "-s",
+            "-d",
+            "-p",
+            "--dport",
+            "--comment",
+            "-j",
+            "-g",
+            "--to-destination",
+            "--probability",
+            "--seconds",
+            "--src-type",
+            "--dst-type",
+            "-m",
         ];
         let value = match known.contains(&option) {
             true => words.next().ok_or("an option has no value")?,
@@ -141,7 +154,8 @@ fn rule(words: &[Cow<'_, str>]) -> Result<Rule, &'static str> {
             "--comment" => rule.comment = value.to_owned(),
             "-j" | "-g" => rule.target = value.to_owned(),
             "--to-destination" => {
-                rule.to = Some(address_and_port(value).ok_or("an endpoint is no address and port")?);
+                rule.to =
+                    Some(address_and_port(value).ok_or("an endpoint is no address and port")?);
             }
             "--probability" => rule.probability = value.parse().ok(),
             "--rcheck" => rule.remembered = true,
@@ -176,13 +190,18 @@ mod tests {
             let rule = rule_of(line);
             assert_eq!(rule.destination.unwrap().to_string(), "10.131.0.1/32");
             assert_eq!((rule.protocol, rule.port), (Some(Protocol::Tcp), Some(443)));
-            assert_eq!((rule.comment.as_str(), rule.target.as_str()), ("shop/till cluster IP", "KUBE-SVC-B"));
+            assert_eq!(
+                (rule.comment.as_str(), rule.target.as_str()),
+                ("shop/till cluster IP", "KUBE-SVC-B")
+            );
         }
     }
 
     #[test]
     fn what_is_not_is_told_from_what_is() {
-        let rule = rule_of("-A KUBE-SERVICES ! -s 10.72.0.0/16 -d 10.131.0.10/32 -m addrtype ! --src-type LOCAL -j KUBE-MARK-MASQ");
+        let rule = rule_of(
+            "-A KUBE-SERVICES ! -s 10.72.0.0/16 -d 10.131.0.10/32 -m addrtype ! --src-type LOCAL -j KUBE-MARK-MASQ",
+        );
         assert!(rule.source_is_not && !rule.destination_is_not && !rule.from_local);
     }
 
@@ -194,11 +213,27 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_is_an_error_and_one_of_others_nothing() {
-        assert!(matches!(read(r#"-A KUBE-SERVICES -m comment --comment "shop"#), Some(Err(_))));
+        assert!(matches!(
+            read(r#"-A KUBE-SERVICES -m comment --comment "shop"#),
+            Some(Err(_))
+        ));
         assert!(matches!(read("-A KUBE-SERVICES -j"), Some(Err(_))));
-        assert!(matches!(read("-A KUBE-SEP-A -j DNAT --to-destination 10.72"), Some(Err(_))));
-        assert!(matches!(read("-A FENCE -m set --match-set fence-12 dst -j"), Some(Ok(Line::Nothing))));
-        for line in ["-A -t 10.0.0.1:80 -s rr", "root@worker:/# iptables-save", "", "* a", ":", "[x"] {
+        assert!(matches!(
+            read("-A KUBE-SEP-A -j DNAT --to-destination 10.72"),
+            Some(Err(_))
+        ));
+        assert!(matches!(
+            read("-A FENCE -m set --match-set fence-12 dst -j"),
+            Some(Ok(Line::Nothing))
+        ));
+        for line in [
+            "-A -t 10.0.0.1:80 -s rr",
+            "root@worker:/# iptables-save",
+            "",
+            "* a",
+            ":",
+            "[x",
+        ] {
             assert_eq!(read(line), None, "{line}");
         }
     }

@@ -124,7 +124,10 @@ fn element(value: &Value) -> Option<Element> {
         key => (key, None),
     };
     let (key, comment) = match key.get("elem") {
-        Some(elem) => (elem.get("val")?, elem.get("comment").and_then(Value::as_str)),
+        Some(elem) => (
+            elem.get("val")?,
+            elem.get("comment").and_then(Value::as_str),
+        ),
         None => (key, None),
     };
     let key = match key.get("concat").and_then(Value::as_array) {
@@ -250,12 +253,24 @@ mod tests {
     fn an_element_is_plain_a_list_of_fields_or_either_with_a_comment() {
         let key = |value: Value| element(&value).map(|element| element.key.join(" "));
         assert_eq!(key(json!("10.0.0.1")).unwrap(), "10.0.0.1");
-        assert_eq!(key(json!({"concat": ["10.0.0.1", "udp", "domain"]})).unwrap(), "10.0.0.1 udp domain");
+        assert_eq!(
+            key(json!({"concat": ["10.0.0.1", "udp", "domain"]})).unwrap(),
+            "10.0.0.1 udp domain"
+        );
         let commented = json!([{"elem": {"val": {"concat": ["10.0.0.1", "tcp", 80]}, "comment": "a/b"}}, {"drop": null}]);
         let read = element(&commented).unwrap();
-        assert_eq!((read.key.join(" ").as_str(), read.comment.as_str()), ("10.0.0.1 tcp 80", "a/b"));
+        assert_eq!(
+            (read.key.join(" ").as_str(), read.comment.as_str()),
+            ("10.0.0.1 tcp 80", "a/b")
+        );
         assert_eq!(read.verdict, Some(Verdict::Drop));
-        for wrong in [json!([1]), json!({}), json!(null), json!({"concat": [[]]}), json!({"elem": 1})] {
+        for wrong in [
+            json!([1]),
+            json!({}),
+            json!(null),
+            json!({"concat": [[]]}),
+            json!({"elem": 1}),
+        ] {
             assert!(element(&wrong).is_none(), "{wrong}");
         }
     }
@@ -272,7 +287,10 @@ mod tests {
         assert_eq!((rule.not_from.len(), rule.drops), (2, true));
         let map = json!({"key": {"numgen": {"mode": "random", "mod": 2}}, "data": {"set": [[0, {"concat": ["10.0.0.1", 80]}], [{"range": [1, 3]}, {"concat": ["10.0.0.2", "http"]}]]}});
         let mut rule = Rule::default();
-        add(&mut rule, &json!({"dnat": {"family": "ip", "addr": {"map": map}}}));
+        add(
+            &mut rule,
+            &json!({"dnat": {"family": "ip", "addr": {"map": map}}}),
+        );
         let numbers: Vec<u32> = rule.choices.iter().map(|(numbers, _)| *numbers).collect();
         assert_eq!(numbers, [1, 3]);
     }

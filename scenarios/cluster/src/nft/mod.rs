@@ -180,7 +180,11 @@ fn frontend(key: &[String]) -> Option<(IpAddr, Protocol, u16)> {
     let [address, protocol, port] = key else {
         return None;
     };
-    Some((address.parse().ok()?, Protocol::from_word(protocol)?, port_of(port)?))
+    Some((
+        address.parse().ok()?,
+        Protocol::from_word(protocol)?,
+        port_of(port)?,
+    ))
 }
 
 /// `tcp . 30000`.
@@ -194,15 +198,59 @@ fn node_port(key: &[String]) -> Option<(Protocol, u16)> {
 /// A port by its number, or by the name that `nft -S` shows: of those in `/etc/services` the ones that services have.
 fn port_of(text: &str) -> Option<u16> {
     let named = [
-        ("ftp", 21), ("ssh", 22), ("telnet", 23), ("smtp", 25), ("domain", 53), ("tftp", 69), ("http", 80),
-        ("kerberos", 88), ("pop3", 110), ("sunrpc", 111), ("ntp", 123), ("imap2", 143), ("snmp", 161),
-        ("snmp-trap", 162), ("bgp", 179), ("ldap", 389), ("https", 443), ("microsoft-ds", 445), ("submissions", 465),
-        ("syslog", 514), ("submission", 587), ("ldaps", 636), ("domain-s", 853), ("rsync", 873), ("imaps", 993),
-        ("pop3s", 995), ("openvpn", 1194), ("ms-sql-s", 1433), ("radius", 1812), ("mqtt", 1883), ("nfs", 2049),
-        ("iscsi-target", 3260), ("mysql", 3306), ("svn", 3690), ("epmd", 4369), ("sip", 5060), ("sip-tls", 5061),
-        ("xmpp-client", 5222), ("postgresql", 5432), ("amqps", 5671), ("amqp", 5672), ("x11", 6000), ("redis", 6379),
-        ("http-alt", 8080), ("secure-mqtt", 8883), ("bacula-dir", 9101), ("git", 9418), ("zabbix-agent", 10050),
-        ("zabbix-trapper", 10051), ("webmin", 10000), ("amanda", 10080), ("memcached", 11211), ("mongodb", 27017),
+        ("ftp", 21),
+        ("ssh", 22),
+        ("telnet", 23),
+        ("smtp", 25),
+        ("domain", 53),
+        ("tftp", 69),
+        ("http", 80),
+        ("kerberos", 88),
+        ("pop3", 110),
+        ("sunrpc", 111),
+        ("ntp", 123),
+        ("imap2", 143),
+        ("snmp", 161),
+        ("snmp-trap", 162),
+        ("bgp", 179),
+        ("ldap", 389),
+        ("https", 443),
+        ("microsoft-ds", 445),
+        ("submissions", 465),
+        ("syslog", 514),
+        ("submission", 587),
+        ("ldaps", 636),
+        ("domain-s", 853),
+        ("rsync", 873),
+        ("imaps", 993),
+        ("pop3s", 995),
+        ("openvpn", 1194),
+        ("ms-sql-s", 1433),
+        ("radius", 1812),
+        ("mqtt", 1883),
+        ("nfs", 2049),
+        ("iscsi-target", 3260),
+        ("mysql", 3306),
+        ("svn", 3690),
+        ("epmd", 4369),
+        ("sip", 5060),
+        ("sip-tls", 5061),
+        ("xmpp-client", 5222),
+        ("postgresql", 5432),
+        ("amqps", 5671),
+        ("amqp", 5672),
+        ("x11", 6000),
+        ("redis", 6379),
+        ("http-alt", 8080),
+        ("secure-mqtt", 8883),
+        ("bacula-dir", 9101),
+        ("git", 9418),
+        ("zabbix-agent", 10050),
+        ("zabbix-trapper", 10051),
+        ("webmin", 10000),
+        ("amanda", 10080),
+        ("memcached", 11211),
+        ("mongodb", 27017),
     ];
     let by_name = named.into_iter().find(|(name, _)| *name == text);
     text.parse().ok().or(by_name.map(|(_, port)| port))
@@ -217,7 +265,8 @@ fn base<'a>(chain: &'a str, kind: &str) -> Option<&'a str> {
 fn name(base: &str) -> Option<Name> {
     let (_, name) = base.split_once('-')?;
     let mut parts = name.split('/');
-    let [namespace, service, _, port] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
+    let [namespace, service, _, port] =
+        [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
     Some(Name {
         namespace: namespace.to_owned(),
         service: service.to_owned(),
@@ -229,7 +278,9 @@ fn name(base: &str) -> Option<Name> {
 fn named_endpoint(chain: &str) -> Option<(IpAddr, u16)> {
     let (_, place) = chain.rsplit_once("__")?;
     let (address, port) = place.split_once('/')?;
-    let address = address.parse().or_else(|_| address.replace('.', ":").parse());
+    let address = address
+        .parse()
+        .or_else(|_| address.replace('.', ":").parse());
     Some((address.ok()?, port.parse().ok()?))
 }
 
@@ -241,8 +292,13 @@ impl Table {
         });
         traced.stale += stale.count() as u64;
         for (chain, rules) in &self.chains {
-            let may = chain == "services" || MADE[..2].iter().any(|kind| base(chain, kind).is_some());
-            for net in rules.iter().filter(|rule| may && !rule.drops).flat_map(|r| &r.not_from) {
+            let may =
+                chain == "services" || MADE[..2].iter().any(|kind| base(chain, kind).is_some());
+            for net in rules
+                .iter()
+                .filter(|rule| may && !rule.drops)
+                .flat_map(|r| &r.not_from)
+            {
                 if !traced.pods.contains(net) {
                     traced.pods.push(*net);
                 }
@@ -254,7 +310,8 @@ impl Table {
         let mut by_name: HashMap<(Name, Protocol), usize> = HashMap::new();
         let mut outside = Vec::new();
         for (element, line) in std::mem::take(&mut self.service_ips) {
-            let (Some(place), Some(Verdict::Goto(chain))) = (frontend(&element.key), &element.verdict)
+            let (Some(place), Some(Verdict::Goto(chain))) =
+                (frontend(&element.key), &element.verdict)
             else {
                 let what = format!("an element of service-ips: {}", element.key.join(" . "));
                 notes.not_understood(file, Some(line), what);
@@ -262,13 +319,21 @@ impl Table {
             };
             let local = base(chain, "local-");
             let Some(own) = base(chain, "service-").or(local) else {
-                outside.push((place, base(chain, "external-").map(str::to_owned), element.comment, false, line));
+                outside.push((
+                    place,
+                    base(chain, "external-").map(str::to_owned),
+                    element.comment,
+                    false,
+                    line,
+                ));
                 continue;
             };
             let service = self.service(place, own, local.is_some(), &element.comment);
             by_base.entry(own.to_owned()).or_insert(traced.found.len());
             if let Some(name) = &service.name {
-                by_name.entry((name.clone(), place.1)).or_insert(traced.found.len());
+                by_name
+                    .entry((name.clone(), place.1))
+                    .or_insert(traced.found.len());
             }
             traced.found.push(found(service, file, line));
         }
@@ -280,7 +345,10 @@ impl Table {
         refused.sort_by_key(|(element, _)| !in_set(element));
         for (element, line) in refused {
             let Some(place) = frontend(&element.key) else {
-                let what = format!("an element of no-endpoint-services: {}", element.key.join(" . "));
+                let what = format!(
+                    "an element of no-endpoint-services: {}",
+                    element.key.join(" . ")
+                );
                 notes.not_understood(file, Some(line), what);
                 continue;
             };
@@ -306,7 +374,9 @@ impl Table {
         let service_of = |base: Option<&str>, comment: &str, protocol| {
             let by_chain = base.and_then(|base| by_base.get(base));
             let name = base.and_then(name).or_else(|| Name::parse(comment));
-            by_chain.or_else(|| by_name.get(&(name?, protocol))).copied()
+            by_chain
+                .or_else(|| by_name.get(&(name?, protocol)))
+                .copied()
         };
         for element in self.node_ports.iter().chain(&self.refused_node_ports) {
             let Some((protocol, port)) = node_port(&element.key) else {
@@ -324,7 +394,8 @@ impl Table {
         }
         let mut firewalled = HashSet::new();
         for element in &self.firewalled {
-            let (Some(place), Some(Verdict::Goto(chain))) = (frontend(&element.key), &element.verdict)
+            let (Some(place), Some(Verdict::Goto(chain))) =
+                (frontend(&element.key), &element.verdict)
             else {
                 continue;
             };
@@ -332,7 +403,9 @@ impl Table {
             let own = base(chain, "firewall-");
             if let Some(service) = service_of(own, &element.comment, place.1) {
                 let rules = self.chains.get(chain).into_iter().flatten();
-                let ranges = rules.filter(|rule| rule.drops).flat_map(|rule| &rule.not_from);
+                let ranges = rules
+                    .filter(|rule| rule.drops)
+                    .flat_map(|rule| &rule.not_from);
                 let service = &mut traced.found[service].service;
                 for range in ranges {
                     if !service.source_ranges.contains(&Some(*range)) {
@@ -343,15 +416,21 @@ impl Table {
         }
         for ((address, protocol, port), base, comment, none_local, line) in outside {
             let Some(place) = service_of(base.as_deref(), &comment, protocol) else {
-                let what = format!("{address}:{port}/{protocol}: an address of a service whose ClusterIP is not there");
+                let what = format!(
+                    "{address}:{port}/{protocol}: an address of a service whose ClusterIP is not there"
+                );
                 notes.left_out(file, Some(line), what);
                 continue;
             };
             let service = &mut traced.found[place].service;
             service.external_local |= none_local;
             // Without a load balancer there is a node port only by type NodePort, and few of those have external addresses.
-            let balanced = firewalled.contains(&(address, protocol, port)) || service.node_port.is_some();
-            let all = service.external_ips.iter().chain(&service.load_balancer_ips);
+            let balanced =
+                firewalled.contains(&(address, protocol, port)) || service.node_port.is_some();
+            let all = service
+                .external_ips
+                .iter()
+                .chain(&service.load_balancer_ips);
             if all.flatten().all(|known| *known != address) {
                 match balanced {
                     true => service.load_balancer_ips.push(Some(address)),
@@ -360,9 +439,17 @@ impl Table {
             }
         }
         for (base, place) in &by_base {
-            let external = self.chains.get(&format!("external-{base}")).into_iter().flatten();
+            let external = self
+                .chains
+                .get(&format!("external-{base}"))
+                .into_iter()
+                .flatten();
             let local = |rule: &Rule| {
-                rule.from_local || rule.goto.as_ref().is_some_and(|goto| goto.starts_with("local-"))
+                rule.from_local
+                    || rule
+                        .goto
+                        .as_ref()
+                        .is_some_and(|goto| goto.starts_with("local-"))
             };
             traced.found[*place].service.external_local |= external.into_iter().any(local);
         }
@@ -370,7 +457,9 @@ impl Table {
             let service = &mut found.service;
             // A load balancer's own address may come in from the node itself.
             let own = service.load_balancer_ips.clone();
-            service.source_ranges.retain(|net| !own.contains(&net.and_then(|net| net.host())));
+            service
+                .source_ranges
+                .retain(|net| !own.contains(&net.and_then(|net| net.host())));
             service.set_type();
             if let Some(endpoints) = &mut service.endpoints {
                 endpoints.retain(|e| e.addr.is_none_or(|addr| Family::of(addr) == family));
@@ -388,10 +477,12 @@ impl Table {
         });
         let rules = self.chains.values().flatten();
         let gotos = rules.clone().filter_map(|rule| rule.goto.as_deref());
-        let choices = rules.flat_map(|rule| &rule.choices).filter_map(|(_, to)| match to {
-            To::Chain(chain) => Some(chain.as_str()),
-            To::Endpoint(..) => None,
-        });
+        let choices = rules
+            .flat_map(|rule| &rule.choices)
+            .filter_map(|(_, to)| match to {
+                To::Chain(chain) => Some(chain.as_str()),
+                To::Endpoint(..) => None,
+            });
         elements.chain(gotos).chain(choices).collect()
     }
 
@@ -424,7 +515,9 @@ impl Table {
                 (Some(hairpins), _, (Some(addr), Some(port))) => {
                     Some(hairpins.contains(&(addr, protocol, port)))
                 }
-                (_, Some(here), (Some(_), _)) => Some(here.iter().any(|e| (e.addr, e.port) == place)),
+                (_, Some(here), (Some(_), _)) => {
+                    Some(here.iter().any(|e| (e.addr, e.port) == place))
+                }
                 _ => None,
             };
         }
@@ -450,7 +543,10 @@ impl Table {
                     To::Endpoint(address, port) => Some((*address, *port)),
                     To::Chain(chain) => {
                         let rules = self.chains.get(chain).into_iter().flatten();
-                        rules.filter_map(|rule| rule.to).next().or_else(|| named_endpoint(chain))
+                        rules
+                            .filter_map(|rule| rule.to)
+                            .next()
+                            .or_else(|| named_endpoint(chain))
                     }
                 };
                 let (address, port) = place.unzip();

@@ -1,6 +1,8 @@
 //! `nft list ruleset` as text, a line at a time: blocks by their braces, statements by their lines, elements by commas.
 
-use super::{Element, Rule, Ruleset, To, Verdict};
+use std::net::IpAddr;
+
+use super::{Element, Rule, Ruleset, To, Verdict, port_of};
 use crate::service::{Net, address_and_port};
 
 /// How deep blocks may stand in each other: a table, a chain or set, elements.
@@ -9,7 +11,10 @@ const DEEPEST: usize = 8;
 /// A block that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Block {
-    Table { family: String, name: String },
+    Table {
+        family: String,
+        name: String,
+    },
     Chain(String),
     /// A set or a map.
     Set(String),
@@ -102,7 +107,12 @@ impl Text {
         Some(Ok(()))
     }
 
-    fn take(&mut self, rules: &mut Ruleset, token: Token<'_>, number: u64) -> Result<(), &'static str> {
+    fn take(
+        &mut self,
+        rules: &mut Ruleset,
+        token: Token<'_>,
+        number: u64,
+    ) -> Result<(), &'static str> {
         let elements = match self.blocks.last() {
             Some(Block::Elements(set)) => Some(set.clone()),
             _ => None,
@@ -259,7 +269,7 @@ fn rule(words: &[String]) -> Rule {
                 rule.goto = Some(next.to_owned());
                 at += 1;
             }
-            "to" => rule.to = address_and_port(next),
+            "to" => rule.to = place(next, words.get(at + 2).copied().unwrap_or_default()),
             "drop" => rule.drops = true,
             "saddr" if next == "type" => rule.from_local |= words.get(at + 2) == Some(&"local"),
             "saddr" if next == "!=" => {
@@ -279,6 +289,14 @@ fn rule(words: &[String]) -> Rule {
         at += 1;
     }
     rule
+}
+
+/// `10.0.0.1:80`, `[fd00::1]:80`; with `-S` the port is a word of its own, in quotes.
+fn place(text: &str, next: &str) -> Option<(IpAddr, u16)> {
+    match text.strip_suffix(':') {
+        Some(_) => address_and_port(&format!("{text}{}", port_of(next)?)),
+        None => address_and_port(text),
+    }
 }
 
 /// Where the brace that opens at a word closes, or where the words end.
@@ -311,7 +329,7 @@ fn choice(words: &[&str]) -> Option<(u32, To)> {
     };
     let to = match to {
         ["goto" | "jump", chain, ..] => To::Chain((*chain).to_owned()),
-        [address, ".", port, ..] => To::Endpoint(address.parse().ok()?, port.parse().ok()?),
+        [address, ".", port, ..] => To::Endpoint(address.parse().ok()?, port_of(port)?),
         _ => return None,
     };
     Some((numbers, to))
@@ -376,7 +394,10 @@ mod tests {
         assert_eq!(read.comment, "yard/quarry:dig");
         assert_eq!(read.verdict, Some(Verdict::Goto("reject-chain".to_owned())));
         let timed = element(&words("10.72.9.5 timeout 3h expires 11m2s"));
-        assert_eq!((timed.key, timed.verdict), (vec!["10.72.9.5".to_owned()], None));
+        assert_eq!(
+            (timed.key, timed.verdict),
+            (vec!["10.72.9.5".to_owned()], None)
+        );
     }
 
     #[test]
@@ -388,23 +409,32 @@ mod tests {
             [(1, chain("endpoint-A")), (1, chain("endpoint-B"))]
         );
         assert_eq!(
-            of("meta l4proto tcp dnat ip6 addr . port to numgen random mod 10 map { 0-6 : fd00::1 . 80, 7-9 : fd00::2 . 80 }"),
+            of(
+                "meta l4proto tcp dnat ip6 addr . port to numgen random mod 10 map { 0-6 : fd00::1 . 80, 7-9 : fd00::2 . 80 }"
+            ),
             [
                 (7, To::Endpoint("fd00::1".parse().unwrap(), 80)),
                 (3, To::Endpoint("fd00::2".parse().unwrap(), 80))
             ]
         );
-        assert_eq!(of("vmap { 9-0 : goto x, 0-4294967295 : goto y, z : goto w, 1 }"), []);
+        assert_eq!(
+            of("vmap { 9-0 : goto x, 0-4294967295 : goto y, z : goto w, 1 }"),
+            []
+        );
     }
 
     #[test]
     fn a_rule_says_from_where_to_where_and_whether_it_drops() {
         let read = rule(&words("ip saddr != { 198.51.100.0/25, 192.0.2.0/24 } drop"));
         assert_eq!((read.not_from.len(), read.drops), (2, true));
-        let read = rule(&words("ip daddr 10.0.0.1 tcp dport 80 ip saddr != 10.72.0.0/16 jump mark-for-masquerade"));
+        let read = rule(&words(
+            "ip daddr 10.0.0.1 tcp dport 80 ip saddr != 10.72.0.0/16 jump mark-for-masquerade",
+        ));
         assert_eq!((read.not_from.len(), read.drops), (1, false));
         assert_eq!(read.goto.as_deref(), Some("mark-for-masquerade"));
-        let read = rule(&words("meta l4proto tcp dnat to [2001:db8::1]:8443 comment \"goto x\""));
+        let read = rule(&words(
+            "meta l4proto tcp dnat to [2001:db8::1]:8443 comment \"goto x\"",
+        ));
         assert_eq!(read.to, address_and_port("[2001:db8::1]:8443"));
         assert_eq!(read.goto, None);
         assert!(rule(&words("fib saddr type local goto service-A")).from_local);
@@ -416,7 +446,14 @@ mod tests {
         let mut line = |line: &str| text.line(&mut rules, line, 1);
         assert!(line("table nonsense").is_none());
         assert!(line("table ip kube-proxy {").unwrap().is_ok());
-        for inner in ["chain a {", "vmap { 0 : goto b,", "1 : goto c }", "}", "# comment }", "}"] {
+        for inner in [
+            "chain a {",
+            "vmap { 0 : goto b,",
+            "1 : goto c }",
+            "}",
+            "# comment }",
+            "}",
+        ] {
             assert!(line(inner).unwrap().is_ok(), "{inner}");
         }
         assert!(line("}").is_none());

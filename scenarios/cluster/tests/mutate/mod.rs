@@ -1,24 +1,55 @@
 //! Files that are broken at random, the same for the same seed, for the test and the example that read them.
+#![allow(
+    unreachable_pub,
+    reason = "the test and the example are crates of their own"
+)]
 
-use cluster::{Cluster, Refused, Shape};
+use cluster::{Refused, Shape};
 
 /// The largest file that is made, bytes.
 const LARGEST: usize = 48 << 10;
 
 /// Files by the reader that knows them.
 pub const READERS: [(&str, &[&[u8]]); 10] = [
-    ("kubernetes-json", &[
-        include_bytes!("../data/kubectl-list.json"),
-        include_bytes!("../data/services-and-endpoints.json"),
-        include_bytes!("../data/slices-v1beta1.jsonl"),
-    ]),
-    ("kubernetes-yaml", &[include_bytes!("../data/kubectl-list.yaml"), include_bytes!("../data/manifests.yaml")]),
-    ("iptables-save", &[include_bytes!("../data/iptables-save.txt")]),
-    ("nft-text", &[include_bytes!("../data/nft-list-ruleset.txt"), include_bytes!("../data/nft-service-names.txt")]),
+    (
+        "kubernetes-json",
+        &[
+            include_bytes!("../data/kubectl-list.json"),
+            include_bytes!("../data/services-and-endpoints.json"),
+            include_bytes!("../data/slices-v1beta1.jsonl"),
+        ],
+    ),
+    (
+        "kubernetes-yaml",
+        &[
+            include_bytes!("../data/kubectl-list.yaml"),
+            include_bytes!("../data/manifests.yaml"),
+        ],
+    ),
+    (
+        "iptables-save",
+        &[include_bytes!("../data/iptables-save.txt")],
+    ),
+    (
+        "nft-text",
+        &[
+            include_bytes!("../data/nft-list-ruleset.txt"),
+            include_bytes!("../data/nft-service-names.txt"),
+        ],
+    ),
     ("nft-json", &[include_bytes!("../data/nft-json.json")]),
-    ("ipvsadm-save", &[include_bytes!("../data/ipvsadm-save.txt")]),
-    ("ipvsadm-list", &[include_bytes!("../data/ipvsadm-list.txt")]),
-    ("proc-net-ip_vs", &[include_bytes!("../data/proc-net-ip_vs.txt")]),
+    (
+        "ipvsadm-save",
+        &[include_bytes!("../data/ipvsadm-save.txt")],
+    ),
+    (
+        "ipvsadm-list",
+        &[include_bytes!("../data/ipvsadm-list.txt")],
+    ),
+    (
+        "proc-net-ip_vs",
+        &[include_bytes!("../data/proc-net-ip_vs.txt")],
+    ),
     ("ipset-save", &[include_bytes!("../data/ipset-save.txt")]),
     ("shape", &[include_bytes!("../data/kubectl-list.shape")]),
 ];
@@ -39,8 +70,30 @@ impl Random {
 
 /// What readers look for, or trip over.
 const WORDS: [&[u8]; 24] = [
-    b"\"", b"{", b"}", b"[", b"]", b"\\", b"\n", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b": ", b"- ", b"&a ", b"*a", b"0", b"-1",
-    b"18446744073709551616", b"null", b"1e999", b"COMMIT\n", b"---\n", b"/", b"!",
+    b"\"",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b": ",
+    b"- ",
+    b"&a ",
+    b"*a",
+    b"0",
+    b"-1",
+    b"18446744073709551616",
+    b"null",
+    b"1e999",
+    b"COMMIT\n",
+    b"---\n",
+    b"/",
+    b"!",
 ];
 
 /// A range of a file.
@@ -106,6 +159,5 @@ pub fn holds(file: &[u8]) -> bool {
         Err(Refused::ShapeTooLarge { .. }) => {}
         Err(e) => panic!("{e}"),
     }
-    let _: &Cluster = &cluster;
     true
 }
