@@ -3,9 +3,11 @@
 pub(crate) mod words;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use scenarios::imported::Imported;
 use scenarios::{Chosen, LargeCluster, within};
 use schema::{
     Damage, Engine, KubeProxyVersion, Mix, Mode, Position, Protocol, ServiceType, Transport,
@@ -31,6 +33,17 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "E[,E…]", default_value = "2", action = ArgAction::Set, value_delimiter = ',',
           allow_negative_numbers = true, value_parser = words::up_to(words::ENDPOINTS))]
     pub(crate) endpoints: Vec<u32>,
+
+    /// Services as those of your cluster, in place of equal ones: dumps of it, parts of one cluster: `kubectl get
+    /// services,endpointslices -A -o json`, iptables-save, `nft list ruleset`, `ipvsadm -Sn`, a shape; see `population`.
+    /// Nothing of them but their shape is kept.
+    #[arg(long, value_name = "FILE…", num_args = 1.., action = ArgAction::Append,
+          conflicts_with_all = ["services", "endpoints", "no_sweep", "protocols", "service_types", "mix"])]
+    pub(crate) population: Vec<PathBuf>,
+
+    /// What was read of it.
+    #[arg(skip)]
+    pub(crate) imported: Option<Arc<Imported>>,
 
     /// Modes to compare [default: all; see `list modes`].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
@@ -157,7 +170,7 @@ pub(crate) struct RunArgs {
 
     /// Time after which nothing is repeated. It goes to the largest size of every mode until an interval can be told,
     /// then where intervals are widest; what would leave these without is not begun, and said before the start; what is
-    /// begun is made once, whatever it takes [default: 10m on the host's kernel, 9m with instructions counted beside; in
+    /// begun is made once, whatever it takes [default: 10m on the host's kernel, 8m with instructions counted beside; in
     /// a guest 5m, or 20m beyond 1,000 services].
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = words::duration)]
     pub(crate) budget: Option<Duration>,

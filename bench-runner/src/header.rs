@@ -13,6 +13,7 @@ use crate::cli::{Maxelem, RunArgs};
 use crate::environment;
 use crate::environments::{Environments, Open};
 use crate::plan::{Plan, Settings};
+use crate::population;
 use crate::run_dir;
 
 /// The header of a run that starts now.
@@ -32,7 +33,7 @@ pub(crate) fn header(
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
         // The one that runs, even when another has taken its name since.
         binary: environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default(),
-        command_line: std::env::args().collect(),
+        command_line: anonymous(std::env::args()),
         arguments: arguments(settings, plan),
         seed: settings.args.seed,
         planned_cells: plan.cells(),
@@ -87,13 +88,40 @@ fn options_of(settings: &Settings) -> Value {
     Value::Object(named.collect())
 }
 
+/// A command line without the files of `--population`: nothing of them is kept but their shape, which is in the run.
+fn anonymous(words: impl Iterator<Item = String>) -> Vec<String> {
+    const OPTION: &str = "--population";
+    let (mut kept, mut is_file) = (Vec::new(), false);
+    for word in words {
+        match word
+            .strip_prefix(OPTION)
+            .map(|rest| rest.strip_prefix('=').is_some())
+        {
+            _ if is_file && !word.starts_with('-') => continue,
+            Some(is_joined) if is_joined || word == OPTION => {
+                if !kept.iter().any(|word| word == OPTION) {
+                    kept.extend([OPTION.to_owned(), population::FILE.to_owned()]);
+                }
+                is_file = true;
+                continue;
+            }
+            _ => is_file = false,
+        }
+        kept.push(word);
+    }
+    kept
+}
+
 /// What services were asked to be, as far as anything was said of it.
 fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + use<> {
     let types = (!args.service_types.is_empty()).then(|| json!(args.service_types));
     let mix = args.mix.as_ref().map(|mix| json!(mix));
     let types = types.map(|types| ("service-types".to_owned(), types));
+    let imported = args.imported.as_ref();
+    let imported = imported.map(|all| (OptionKey::Population.name().to_owned(), json!(all.hash())));
     types
         .into_iter()
+        .chain(imported)
         .chain(mix.map(|mix| ("mix".to_owned(), mix)))
 }
 

@@ -18,6 +18,7 @@ mod machine;
 mod pace;
 mod places;
 mod plan;
+mod population;
 mod progress;
 mod readiness;
 mod resume;

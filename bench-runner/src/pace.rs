@@ -33,6 +33,7 @@ fn tried() -> f64 {
         protocols: &[Protocol::Tcp, Protocol::Udp],
         vip_stride: None,
         types: CLUSTER_IPS,
+        imported: None,
     };
     let population = recipe.population(SERVICES);
     let datapaths = Mode::ALL.iter().map(|mode| {

@@ -319,6 +319,14 @@ impl Plan {
     /// What services are, as a sentence, unless all have a ClusterIP alone.
     fn what_services_are(&self) -> Option<String> {
         let serving = self.stays.iter().filter(|s| !s.spec.mode.is_floor());
+        if let Some(imported) = serving.clone().find_map(|s| s.spec.imported.as_ref()) {
+            return Some(format!(
+                "services: those of population {}, {} VIP:port pairs with {} endpoints in all, at addresses of the lab's",
+                imported.hash(),
+                imported.kinds().len(),
+                imported.endpoints(),
+            ));
+        }
         let each: BTreeSet<&Mix> = serving.map(|s| &s.spec.mix).collect();
         if each.iter().all(|mix| mix.is_ordinary()) {
             return None;
@@ -424,9 +432,14 @@ fn templates(settings: &Settings, asked: Asked) -> Vec<StaySpec> {
                     let nodes = settings.nodes.iter();
                     nodes.map(move |node| on_node(&template, *node))
                 });
+                let imported = settings.args.imported.as_ref();
+                let imported = imported.filter(|_| !asked.mode.is_floor());
                 let of_mixes = on_nodes.flat_map(|template| {
                     let mixes = settings.mixes_of(asked.mode).into_iter();
-                    mixes.map(move |mix| of_mix(&template, &mix))
+                    mixes.map(move |mix| StaySpec {
+                        imported: imported.cloned(),
+                        ..of_mix(&template, &mix)
+                    })
                 });
                 templates.extend(of_mixes);
             }
@@ -474,6 +487,7 @@ fn template(
         stack: NodeKind::default().stack,
         vip_stride: args.vip_stride,
         mix: Mix::default(),
+        imported: None,
         transport: asked.transport,
         min_sync_period_ms: None,
         kube_proxy: None,
@@ -501,6 +515,7 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
     let asked = costs(template);
     let request = &Request {
         mix: template.mix.clone(),
+        imported: template.imported.clone(),
         ..settings.request.clone()
     };
     let wanted = |s: &&&dyn Scenario| {

@@ -116,6 +116,15 @@ impl RunDir {
         &self.path
     }
 
+    /// Keeps a further file beside the results.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn keep(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+
     /// Appends one line and hands it to the disk's queue.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "bench-runner",
         &[
+            "cluster",
             "scenarios",
             "netns-harness",
             "netns-sys",

@@ -15,6 +15,7 @@ fn population(c: &mut Criterion) {
         endpoints: 2,
         vip_stride: None,
         types: CLUSTER_IPS,
+        imported: None,
         protocols: &[Protocol::Tcp, Protocol::Udp],
     };
     c.bench_function("population of 10,000 services with 2 endpoints", |b| {

@@ -3,17 +3,14 @@
 use netns_harness::service::Population;
 use rand::RngExt as _;
 use rand::seq::index;
-use schema::{OptionKey, Options, ScenarioKind, ServiceType, Stage};
+use schema::{OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
-use crate::population::{CLUSTER_IPS, Recipe, SPARE_SERVICES};
+use crate::population::SPARE_SERVICES;
 use crate::scenario::{Request, rule_options};
 use crate::stay::Stay;
 use crate::update::{Change, Update};
-
-/// A type whose services have endpoints on the node.
-const LOCAL: &[ServiceType] = &[ServiceType::InternalLocal];
 
 /// The scenario.
 pub(crate) const ENDPOINT_CHURN: Update = Update {
@@ -56,20 +53,15 @@ pub(crate) fn replaced(
     let mut witness = None;
     for (i, nth) in chosen.into_iter().enumerate() {
         // Addresses of services that were never there: no other service has such an endpoint.
-        let spare = stay.spec.services + (n * churn + i as u32) % SPARE_SERVICES;
+        let nth_spare = (n * churn + i as u32) % SPARE_SERVICES;
         let service = &mut to.services[among[nth]];
         let replaced = stay.rng.random_range(0..service.endpoints.len());
         // What is on this node is replaced there.
         let is_local = service.local.contains(&service.endpoints[replaced]);
-        let recipe = Recipe {
-            types: if is_local { LOCAL } else { CLUSTER_IPS },
-            ..stay.spec.recipe()
-        };
-        let spare = recipe.service(spare);
-        let fresh = match is_local {
-            true => spare.local[0],
-            false => spare.endpoints[0],
-        };
+        let fresh = stay
+            .spec
+            .recipe()
+            .spare_endpoint(stay.spec.services, nth_spare, is_local);
         service.exchange(replaced, fresh);
         witness = Some(service.clone());
     }

@@ -57,8 +57,8 @@ impl Scenario for FirstPacket {
         let paths = paths.filter(|path| request.chosen.paths.contains(path));
         let mut cells = Vec::new();
         for path in paths {
-            for by in request.mix.asked_by() {
-                for protocol in &request.protocols {
+            for protocol in &request.protocols {
+                for by in request.asked_by(*protocol) {
                     for position in positions {
                         let mut options = Options::from([
                             (OptionKey::Position, position.name()),

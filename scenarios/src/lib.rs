@@ -5,7 +5,7 @@
 //! use scenarios::population::{CLUSTER_IPS, Recipe};
 //! use schema::{Family, Protocol};
 //!
-//! let recipe = Recipe { family: Family::Ipv4, seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None, types: CLUSTER_IPS };
+//! let recipe = Recipe { family: Family::Ipv4, seed: 1, endpoints: 2, protocols: &[Protocol::Tcp, Protocol::Udp], vip_stride: None, types: CLUSTER_IPS, imported: None };
 //! let population = recipe.population(100);
 //! // The same in every mode, and adding a service changes no other.
 //! assert_eq!(recipe.population(101).services[..100], population.services);
@@ -16,11 +16,13 @@ mod cold_install;
 mod conduct;
 mod conntrack_clean;
 pub mod cost;
+mod drawn;
 mod empty_update;
 mod endpoint_churn;
 mod error;
 mod first_packet;
 mod idle;
+pub mod imported;
 mod kube_proxy;
 mod listing;
 mod memory;

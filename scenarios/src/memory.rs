@@ -438,6 +438,7 @@ mod tests {
             engines: Vec::new(),
             chosen: Default::default(),
             mix: schema::Mix::default(),
+            imported: None,
             large_cluster: crate::scenario::LargeCluster::On,
             kube_proxy: Vec::new(),
             brief: false,

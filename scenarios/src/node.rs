@@ -263,6 +263,7 @@ mod tests {
             protocols: &[Protocol::Tcp],
             vip_stride: None,
             types: CLUSTER_IPS,
+            imported: None,
         };
         let mut population = recipe.population(65_536);
         let by = |transport| {
@@ -301,6 +302,7 @@ mod tests {
                 protocols: &[Protocol::Tcp],
                 vip_stride: None,
                 types: CLUSTER_IPS,
+                imported: None,
             };
             prepared_chunk(&*datapath, &recipe.population(20), &options)
         };

@@ -15,10 +15,9 @@ use netns_harness::service::{
 use netns_harness::traffic::ENDPOINT_PORT;
 use schema::{Family, Protocol, ReachedBy, ServiceType};
 
-/// Services beyond N, whose addresses endpoint-churn uses in turn.
-pub const SPARE_SERVICES: u32 = 1_000;
-/// Services beyond N that the updates of a stay may add to its population.
-pub const ADDED_SERVICES: u32 = 100;
+pub use crate::drawn::{ADDED_SERVICES, SPARE_SERVICES};
+use crate::drawn::{address, drawn_of, remote};
+use crate::imported::{Before, Imported, Kind};
 
 /// How a population is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +37,15 @@ pub struct Recipe<'a> {
     /// Types of the services of each protocol, taken in turn (`Mix::cycle`): of the i-th service of a protocol
     /// `types[i % len]`.
     pub types: &'a [ServiceType],
+    /// Services as those of a cluster, in place of what endpoints, protocols and types say.
+    pub imported: Option<&'a Imported>,
 }
 
+/// A type whose services have endpoints on the node.
+const LOCAL: &[ServiceType] = &[ServiceType::InternalLocal];
+/// Keys of the permutations of endpoints on the node, and on others.
+const LOCAL_KEY: u64 = 0x6c6f_6361;
+const ENDPOINTS_KEY: u64 = 0x656e_6473;
 /// Where nobody says another.
 pub const CLUSTER_IPS: &[ServiceType] = &[ServiceType::ClusterIp];
 
@@ -93,8 +99,16 @@ impl Recipe<'_> {
 
     /// Who a lab must have for its services, however many: those of the first turn of all types need what all do.
     pub(crate) fn peers(&self) -> Peers {
-        let turn = self.types.len() * self.protocols.len();
-        let most = (MAX_SERVICES + SPARE_SERVICES).saturating_mul(self.endpoints);
+        let (turn, most) = match self.imported {
+            Some(imported) => (
+                imported.kinds().len(),
+                imported.spare(SPARE_SERVICES).endpoints,
+            ),
+            None => (
+                self.types.len() * self.protocols.len(),
+                (MAX_SERVICES + SPARE_SERVICES).saturating_mul(self.endpoints),
+            ),
+        };
         Peers {
             many_endpoints: most > drawn_of(Plan::of(self.family).endpoints),
             ..Peers::of(&self.population(turn as u32))
@@ -104,55 +118,155 @@ impl Recipe<'_> {
     /// Service number `index`, whatever the population's size.
     #[must_use]
     pub fn service(&self, index: u32) -> Service {
+        if let Some(imported) = self.imported {
+            let kind = imported.kind(index, self.seed);
+            return self.made(index, kind, imported.before(index, kind.protocol));
+        }
         let service_type = self.service_type(index);
         self.service_of(service_type, index, self.node_ports_before(index))
     }
 
-    /// The `n`-th service that an update adds to so many: of the first protocol and of that type, whatever is its number's.
+    /// The `n`-th service that an update adds to so many: of the first protocol and of that type, whatever is its number's. To
+    /// services of a cluster one is added that is like one of theirs.
     pub(crate) fn added(&self, services: u32, n: u32, service_type: ServiceType) -> Service {
+        if self.imported.is_some() {
+            return self.service(services + n);
+        }
         let protocols = self.protocols.len() as u32;
         let first = services.next_multiple_of(protocols);
         let place = self.node_ports_before(first) + n;
         self.service_of(service_type, first + n * protocols, place)
     }
 
-    /// Service number `index` as one of a type, with the `place`-th node port of its protocol where it has one.
+    /// The `nth` endpoint, below [`SPARE_SERVICES`], that none of so many services has, on the node itself or on another.
+    pub(crate) fn spare_endpoint(&self, services: u32, nth: u32, is_local: bool) -> Endpoint {
+        let Some(imported) = self.imported else {
+            let like: &[ServiceType] = if is_local { LOCAL } else { CLUSTER_IPS };
+            let spare = Recipe {
+                types: like,
+                ..*self
+            }
+            .service(services + nth);
+            return if is_local {
+                spare.local[0]
+            } else {
+                spare.endpoints[0]
+            };
+        };
+        let (plan, before) = (Plan::of(self.family), imported.spare(nth));
+        Endpoint {
+            address: match is_local {
+                true => address(plan.local_endpoints, before.local, self.seed ^ LOCAL_KEY),
+                false => remote(plan, before.endpoints, self.seed ^ ENDPOINTS_KEY),
+            },
+            port: ENDPOINT_PORT,
+        }
+    }
+
+    /// Service number `index` as one of a type, which is told from others here and nowhere below, with the `place`-th node port of its protocol where it has one.
     fn service_of(&self, service_type: ServiceType, index: u32, place: u32) -> Service {
-        debug_assert!(index < MAX_SERVICES + SPARE_SERVICES && self.endpoints <= MAX_ENDPOINTS);
+        debug_assert!(self.endpoints <= MAX_ENDPOINTS);
         let protocol = self.protocols[index as usize % self.protocols.len()];
+        let has = |by: ReachedBy| service_type.addresses().contains(&by);
+        let one = |by: ReachedBy| u32::from(has(by));
+        let kind = Kind {
+            port: port(protocol),
+            protocol,
+            endpoints: match service_type {
+                ServiceType::NoEndpoints => 0,
+                _ => self.endpoints,
+            },
+            local: match service_type.has_local_endpoints() {
+                true => local_endpoints(self.endpoints),
+                false => 0,
+            },
+            node_port: has(ReachedBy::NodePort),
+            load_balancers: one(ReachedBy::LoadBalancer),
+            externals: one(ReachedBy::ExternalIp),
+            ranged: service_type == ServiceType::SourceRanges,
+            external_local: matches!(
+                service_type,
+                ServiceType::ExternalLocal | ServiceType::ExternalLocalNone
+            ),
+            internal_local: matches!(
+                service_type,
+                ServiceType::InternalLocal | ServiceType::InternalLocalNone
+            ),
+            affinity_s: (service_type == ServiceType::Affinity).then_some(AFFINITY_S),
+        };
+        // Beyond the plan's limit, which is checked before a run, ports are those of others.
+        let place = place % MAX_NODE_PORTS;
+        let protocols = self.protocols.len() as u32;
+        let before = Before {
+            // Those on the node leave their numbers among the others out.
+            endpoints: index * self.endpoints + kind.local,
+            local: index * MAX_LOCAL_ENDPOINTS,
+            node_ports: place,
+            // Health checks are of TCP whatever the service's protocol.
+            health_checks: place * protocols + index % protocols,
+            load_balancers: index,
+            externals: index,
+        };
+        self.made(index, kind, before)
+    }
+
+    /// Service number `index`: what it is, and which numbers of the ranges are its own.
+    fn made(&self, index: u32, kind: Kind, before: Before) -> Service {
+        debug_assert!(index < MAX_SERVICES + SPARE_SERVICES);
         let plan = Plan::of(self.family);
         let vip = match self.vip_stride {
             None => address(plan.services, index, self.seed ^ 0x5649_5073),
             Some(stride) => plan.services.host(stride * (index + 1)),
         };
-        let local = match service_type.has_local_endpoints() {
-            true => local_endpoints(self.endpoints),
-            false => 0,
-        };
+        let local = kind.local.min(kind.endpoints);
         let endpoint = |e: u32| Endpoint {
-            address: match e < local {
-                true => address(
+            address: match e.checked_sub(local) {
+                None => address(
                     plan.local_endpoints,
-                    index * MAX_LOCAL_ENDPOINTS + e,
-                    self.seed ^ 0x6c6f_6361,
+                    before.local + e,
+                    self.seed ^ LOCAL_KEY,
                 ),
-                false => remote(plan, index * self.endpoints + e, self.seed ^ 0x656e_6473),
+                Some(e) => remote(plan, before.endpoints + e, self.seed ^ ENDPOINTS_KEY),
             },
             port: ENDPOINT_PORT,
         };
-        let endpoints = match service_type {
-            ServiceType::NoEndpoints => 0,
-            _ => self.endpoints,
+        let drawn = |number: u32, first: u32, range: Cidr, key: u64| -> Vec<IpAddr> {
+            let each = (first..first + number).map(|at| address(range, at, self.seed ^ key));
+            each.collect()
         };
         let frontend = Frontend {
             vip,
-            port: port(protocol),
-            protocol,
+            port: kind.port,
+            protocol: kind.protocol,
+        };
+        let exposure = Exposure {
+            node_port: kind
+                .node_port
+                .then(|| *NODE_PORTS.start() + before.node_ports as u16),
+            load_balancer: drawn(
+                kind.load_balancers,
+                before.load_balancers,
+                plan.load_balancers,
+                0x6c62_6970,
+            ),
+            external: drawn(
+                kind.externals,
+                before.externals,
+                plan.externals,
+                0x6578_6970,
+            ),
+            source_ranges: kind.ranged.then_some(plan.ranged).into_iter().collect(),
+            external_local: kind.external_local,
+            internal_local: kind.internal_local,
+            affinity_s: kind.affinity_s,
+            health_check_port: kind
+                .has_health_check()
+                .then(|| LAST_HEALTH_CHECK_PORT - before.health_checks as u16),
         };
         let mut service = Service {
             local: (0..local).map(endpoint).collect(),
-            exposure: self.exposure(service_type, index, place),
-            ..Service::cluster_ip(index, frontend, (0..endpoints).map(endpoint).collect())
+            exposure,
+            ..Service::cluster_ip(index, frontend, (0..kind.endpoints).map(endpoint).collect())
         };
         service.sort_endpoints();
         service
@@ -179,41 +293,6 @@ impl Recipe<'_> {
         let begun = &self.types[..(turn % length) as usize];
         turn / length * with_port(self.types) + with_port(begun)
     }
-
-    /// What a service of a type has besides its ClusterIP. A type is told from others here and nowhere below.
-    fn exposure(&self, service_type: ServiceType, index: u32, place: u32) -> Exposure {
-        let plan = Plan::of(self.family);
-        let has = |by: ReachedBy| service_type.addresses().contains(&by);
-        let drawn = |by: ReachedBy, range: Cidr, key: u64| -> Vec<IpAddr> {
-            let drawn = has(by).then(|| address(range, index, self.seed ^ key));
-            drawn.into_iter().collect()
-        };
-        // Beyond the plan's limit, which is checked before a run, ports are those of others.
-        let place = place % MAX_NODE_PORTS;
-        let external_local = matches!(
-            service_type,
-            ServiceType::ExternalLocal | ServiceType::ExternalLocalNone
-        );
-        // Health checks are of TCP whatever the service's protocol.
-        let protocols = self.protocols.len() as u32;
-        let health_check = (place * protocols + index % protocols) as u16;
-        Exposure {
-            node_port: has(ReachedBy::NodePort).then(|| *NODE_PORTS.start() + place as u16),
-            load_balancer: drawn(ReachedBy::LoadBalancer, plan.load_balancers, 0x6c62_6970),
-            external: drawn(ReachedBy::ExternalIp, plan.externals, 0x6578_6970),
-            source_ranges: match service_type {
-                ServiceType::SourceRanges => vec![plan.ranged],
-                _ => Vec::new(),
-            },
-            external_local,
-            internal_local: matches!(
-                service_type,
-                ServiceType::InternalLocal | ServiceType::InternalLocalNone
-            ),
-            affinity_s: (service_type == ServiceType::Affinity).then_some(AFFINITY_S),
-            health_check_port: external_local.then(|| LAST_HEALTH_CHECK_PORT - health_check),
-        }
-    }
 }
 
 /// Endpoints on the node itself of a service that has such, of all of its endpoints: half of them, rounded up, where that
@@ -229,59 +308,6 @@ pub const fn port(protocol: Protocol) -> u16 {
         Protocol::Tcp => 80,
         Protocol::Udp => 53,
     }
-}
-
-/// How many addresses of a range are drawn: all but its first and last.
-const fn drawn_of(range: Cidr) -> u32 {
-    (1 << range.host_bits()) - 2
-}
-
-/// The `number`-th address of an endpoint on another node, in the order that `key` gives within each range.
-fn remote(plan: &Plan, number: u32, key: u64) -> IpAddr {
-    let mut number = number;
-    for range in plan.remote_endpoints() {
-        match number.checked_sub(drawn_of(range)) {
-            None => return address(range, number, key),
-            Some(beyond) => number = beyond,
-        }
-    }
-    unreachable!("the address plan has room, which is checked before a run")
-}
-
-/// The `number`-th address of a range, of those that are drawn, in the order that `key` gives.
-fn address(range: Cidr, number: u32, key: u64) -> IpAddr {
-    let bits = range.host_bits();
-    let last = (1 << bits) - 1;
-    let mut host = permute(number, bits, key);
-    // What falls on one of the two addresses that are left out has that of one of the two numbers that nothing has, so
-    // that the map is one-to-one.
-    while host == 0 || host == last {
-        host = permute(if host == 0 { last - 1 } else { last }, bits, key);
-    }
-    range.host(host)
-}
-
-/// A keyed permutation of `bits`-bit numbers (`bits` even): a balanced Feistel network (Luby and
-/// Rackoff, 1988) with six rounds.
-fn permute(value: u32, bits: u32, key: u64) -> u32 {
-    let half = bits / 2;
-    let mask = (1 << half) - 1;
-    let (mut left, mut right) = (value >> half, value & mask);
-    for round in 0..6 {
-        (left, right) = (
-            right,
-            left ^ (mix(key ^ (round << 40) ^ u64::from(right)) as u32 & mask),
-        );
-    }
-    left << half | right
-}
-
-/// SplitMix64's finaliser (Steele, Lea and Flood, 2014).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -300,6 +326,7 @@ mod tests {
             protocols: BOTH,
             vip_stride: None,
             types: CLUSTER_IPS,
+            imported: None,
         }
     }
 
@@ -505,7 +532,6 @@ mod tests {
             let mix: Mix = text.parse().unwrap();
             let recipe = Recipe {
                 types: mix.cycle(),
-                endpoints: 2,
                 ..recipe(3)
             };
             let most = most_with_node_ports(mix.cycle(), BOTH.len()).unwrap();

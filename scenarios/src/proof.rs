@@ -393,6 +393,7 @@ mod tests {
             protocols: &[Protocol::Tcp],
             vip_stride: None,
             types: schema::ServiceType::ALL,
+            imported: None,
         };
         let population = recipe.population(2 * schema::ServiceType::ALL.len() as u32);
         let mode = Mode::IptablesLegacy;
@@ -420,6 +421,7 @@ mod tests {
                 protocols: &[Protocol::Tcp],
                 vip_stride: None,
                 types: CLUSTER_IPS,
+                imported: None,
             };
             let population = recipe.population(services);
             let chosen: Vec<&Service> = population.services.iter().collect();

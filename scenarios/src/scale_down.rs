@@ -266,6 +266,7 @@ mod tests {
                 ..Chosen::default()
             },
             mix: Mix::default(),
+            imported: None,
             large_cluster: LargeCluster::Auto,
             kube_proxy: Vec::new(),
             flows: 100,

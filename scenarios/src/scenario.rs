@@ -1,11 +1,16 @@
 //! What a scenario is: which cells it has, and how one of them is measured.
 
+use std::sync::Arc;
+
 use netns_harness::datapath::{Engine, LARGE_CLUSTER, Transport, facts};
-use schema::{KubeProxyVersion, Mix, OptionKey, Options, Position, Protocol, ScenarioKind};
+use schema::{
+    KubeProxyVersion, Mix, OptionKey, Options, Position, Protocol, ReachedBy, ScenarioKind,
+};
 
 use crate::chosen::Chosen;
 use crate::cost::Asked;
 use crate::error::Result;
+use crate::imported::Imported;
 use crate::recorder::Recorder;
 use crate::stay::Stay;
 
@@ -24,6 +29,8 @@ pub struct Request {
     pub chosen: Chosen,
     /// What the services are.
     pub mix: Mix,
+    /// Services as those of a cluster, in place of what the mix says.
+    pub imported: Option<Arc<Imported>>,
     /// Layout without comments at endpoints.
     pub large_cluster: LargeCluster,
     /// Versions of kube-proxy that were named.
@@ -36,6 +43,17 @@ pub struct Request {
     pub counted: bool,
     /// The largest size of the run.
     pub largest: u32,
+}
+
+impl Request {
+    /// By which addresses services of a protocol are asked.
+    #[must_use]
+    pub fn asked_by(&self, protocol: Protocol) -> Vec<ReachedBy> {
+        match &self.imported {
+            Some(imported) => imported.asked_by(protocol),
+            None => self.mix.asked_by().into_iter().collect(),
+        }
+    }
 }
 
 /// When rules have kube-proxy's layout of large clusters, without comments at endpoints.
@@ -51,6 +69,16 @@ pub enum LargeCluster {
 }
 
 impl LargeCluster {
+    /// The same where services have so many endpoints in all, which are not equally many each.
+    #[must_use]
+    pub fn of(self, endpoints: u32) -> Self {
+        match self {
+            Self::Auto if endpoints as usize > LARGE_CLUSTER => Self::On,
+            Self::Auto => Self::Off,
+            named => named,
+        }
+    }
+
     /// Whether so many services of so many endpoints have it.
     #[must_use]
     pub fn at(self, services: u32, endpoints: u32) -> bool {

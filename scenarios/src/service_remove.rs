@@ -61,6 +61,7 @@ mod tests {
                 protocols: &[Protocol::Udp, Protocol::Tcp],
                 vip_stride: None,
                 types: mix.cycle(),
+                imported: None,
             };
             let places = |services| {
                 let population = recipe.population(services);

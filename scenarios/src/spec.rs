@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use netns_harness::datapath::RenderOptions;
 use schema::{
@@ -12,6 +13,7 @@ use schema::{
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Asked;
+use crate::imported::Imported;
 use crate::population::Recipe;
 
 /// What a stay is to do.
@@ -51,6 +53,9 @@ pub struct StaySpec {
     /// What its services are.
     #[serde(default, skip_serializing_if = "is_ordinary")]
     pub mix: Mix,
+    /// Services as those of a cluster, in place of what endpoints, protocols and mix say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Arc<Imported>>,
     /// How updates reach the kernel.
     pub transport: Transport,
     /// With transport kube-proxy: the least time between two of its syncs, milliseconds.
@@ -124,6 +129,7 @@ impl StaySpec {
             protocols: &self.protocols,
             vip_stride: self.vip_stride,
             types: self.mix.cycle(),
+            imported: self.imported.as_deref(),
         }
     }
 

@@ -10,10 +10,9 @@ use std::fmt;
 use netns_harness::service::{Endpoint, Plan, Population, Service};
 use netns_harness::traffic::{Ask, Client, Reached, Seen};
 use netns_harness::treatment::{Source, Treatment, answering, wanted_by};
-use schema::{KubeProxyVersion, Mix, Mode, ServiceType, Stage};
+use schema::{KubeProxyVersion, Mix, Mode, Stage};
 
 use crate::error::{At as _, CellError, Result};
-use crate::population::Recipe;
 use crate::proof::rounds;
 use crate::spec::StaySpec;
 
@@ -41,7 +40,7 @@ struct Case<'a> {
     wanted: Treatment,
 }
 
-/// Asks the first, middle and last service of each type from everywhere by every address, the endpoints of this node their
+/// Asks the first, middle and last service of each kind from everywhere by every address, the endpoints of this node their
 /// own service until they reach themselves, and where clients are remembered two flows of one. Returns how many cases
 /// there were; a floor has none.
 ///
@@ -54,7 +53,7 @@ pub(crate) fn check(
     client: &mut Client<'_>,
 ) -> Result<usize> {
     let mode = spec.mode;
-    let chosen = of_each_type(population, &spec.recipe());
+    let chosen = of_each_kind(population);
     let cases: Vec<Case<'_>> = chosen
         .iter()
         .copied()
@@ -79,20 +78,37 @@ pub(crate) fn check(
     Ok(checked)
 }
 
-/// The first, middle and last of the services of each type.
-fn of_each_type<'a>(population: &'a Population, recipe: &Recipe<'_>) -> Vec<&'a Service> {
-    let mut types: BTreeMap<ServiceType, Vec<&Service>> = BTreeMap::new();
+/// What a service has, as far as flows to it are treated by it: as many of these as there are types, or kinds in a cluster.
+fn traits(service: &Service) -> impl Ord {
+    let exposure = &service.exposure;
+    (
+        [
+            exposure.node_port.is_some(),
+            !exposure.load_balancer.is_empty(),
+            !exposure.external.is_empty(),
+            !exposure.source_ranges.is_empty(),
+            exposure.external_local,
+            exposure.internal_local,
+            exposure.affinity_s.is_some(),
+        ],
+        service.endpoints.is_empty(),
+        !service.local.is_empty(),
+    )
+}
+
+/// The first, middle and last of the services that have the same.
+fn of_each_kind(population: &Population) -> Vec<&Service> {
+    let mut kinds: BTreeMap<_, Vec<&Service>> = BTreeMap::new();
     for service in &population.services {
-        let own = types.entry(recipe.service_type(service.index));
-        own.or_default().push(service);
+        kinds.entry(traits(service)).or_default().push(service);
     }
-    let landmarks = |own: Vec<&'a Service>| {
+    let landmarks = |own: Vec<_>| {
         let places: [usize; LANDMARKS] = [0, own.len() / 2, own.len() - 1];
         let mut places = places.to_vec();
         places.dedup();
         places.into_iter().map(move |place| own[place])
     };
-    types.into_values().flat_map(landmarks).collect()
+    kinds.into_values().flat_map(landmarks).collect()
 }
 
 impl Case<'_> {
@@ -222,8 +238,8 @@ fn remembers(mode: Mode, service: &Service, client: &mut Client<'_>) -> Result<b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::population::CLUSTER_IPS;
-    use schema::{Family, Protocol};
+    use crate::population::{CLUSTER_IPS, Recipe};
+    use schema::{Family, Protocol, ServiceType};
 
     #[test]
     fn three_services_of_each_type_are_asked_and_fewer_where_there_are_fewer() {
@@ -235,11 +251,12 @@ mod tests {
             protocols: &[Protocol::Tcp, Protocol::Udp],
             vip_stride: None,
             types,
+            imported: None,
         };
         let asked = |types: &'static [ServiceType], services| {
             let recipe = recipe(types);
             let population = recipe.population(services);
-            let asked = of_each_type(&population, &recipe).into_iter();
+            let asked = of_each_kind(&population).into_iter();
             asked.map(|service| service.index).collect::<Vec<u32>>()
         };
         assert_eq!(asked(CLUSTER_IPS, 100), [0, 50, 99]);

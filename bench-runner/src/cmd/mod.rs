@@ -8,6 +8,7 @@ pub(crate) mod kernel;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod population;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
     Compare(compare::CompareArgs),
+    /// Say what dumps of your cluster hold, and what its services weigh in each mode; `run --population` measures them.
+    Population(population::PopulationArgs),
     /// List, fetch and remove the kernels that guests boot.
     Kernel(kernel::KernelArgs),
     /// List, fetch and remove the tools of other suites of the distribution, which --tools measures.
@@ -109,6 +112,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Compare(args) => compare::run(&args),
+            Command::Population(args) => population::run(&args),
             Command::Kernel(args) => kernel::run(&args),
             Command::Tools(args) => tools::run(&args),
             Command::Schema { which } => schema::run(which),

@@ -17,6 +17,7 @@ use crate::cli::RunArgs;
 use crate::exit::{Ended, refused};
 use crate::machine::Machine;
 use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings, mode_of};
+use crate::population;
 use crate::progress::rough;
 use crate::stdout::say;
 
@@ -39,7 +40,9 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     if args.run.resume.is_some() {
         return refused("--resume is for `run`; a plan carries nothing on");
     }
-    let settings = Settings::resolve(&args.run)?;
+    let mut asked = args.run.clone();
+    population::resolve(&mut asked)?;
+    let settings = Settings::resolve(&asked)?;
     let environments = choice::foreseen(&settings)?;
     let plan = Plan::new(&settings, &environments, &Machine::now());
     if args.rules {
@@ -168,6 +171,7 @@ fn rules(settings: &Settings, case: &Case, mix: &Mix) -> String {
         protocols: &settings.request.protocols,
         vip_stride: settings.args.vip_stride,
         types: mix.cycle(),
+        imported: settings.args.imported.as_deref(),
     };
     let population = recipe.population(services);
     let datapath = case.datapath();

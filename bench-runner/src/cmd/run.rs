@@ -17,6 +17,7 @@ use crate::header::header;
 use crate::ledger::Ledger;
 use crate::machine::{self, Machine};
 use crate::plan::{ENVIRONMENT, Plan, Settings};
+use crate::population;
 use crate::progress::note;
 use crate::resume::Earlier;
 use crate::run_dir::{self, RunDir};
@@ -37,7 +38,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 }
 
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
-    let settings = Settings::resolve(args)?;
+    let mut args = args.clone();
+    let shape = population::resolve(&mut args)?;
+    let settings = Settings::resolve(&args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
     // What is on the host's kernel is known before anything is started.
@@ -50,6 +53,9 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
+    if let Some(shape) = shape {
+        run_dir.keep(population::FILE, &shape.text())?;
+    }
     let reason = choice.reason.clone();
     note(&format!("measured on {reason}"));
     let found = netns_harness::datapath::kube_proxy::found_here();
@@ -111,7 +117,12 @@ fn warn_of_other_version(settings: &Settings, header: &Header) {
 }
 
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
-    let earlier = Earlier::read(given)?;
+    let mut earlier = Earlier::read(given)?;
+    // What was read then is in the run itself.
+    if let [file] = &mut earlier.args.population[..] {
+        *file = earlier.run_dir.path().join(population::FILE);
+    }
+    population::resolve(&mut earlier.args)?;
     let settings = Settings::resolve(&earlier.args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();

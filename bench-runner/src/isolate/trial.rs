@@ -147,6 +147,7 @@ fn at_size(
         protocols: &[Protocol::Tcp, Protocol::Udp],
         vip_stride: None,
         types: CLUSTER_IPS,
+        imported: None,
     };
     let population = recipe.population(services);
     if let Some(why) = scenarios::no_room(datapath, &population) {

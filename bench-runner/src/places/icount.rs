@@ -325,6 +325,7 @@ mod tests {
             stack: schema::Stack::Single,
             vip_stride: None,
             mix: schema::Mix::default(),
+            imported: None,
             transport: schema::Transport::Netlink,
             min_sync_period_ms: None,
             kube_proxy: None,

@@ -215,8 +215,18 @@ impl Settings {
                 "--no-sweep goes with one number of --services; a list is measured exactly",
             );
         }
-        let endpoints = ascending(&args.endpoints);
+        let imported = args.imported.as_deref();
+        let endpoints = match imported {
+            Some(imported) => vec![
+                imported
+                    .endpoints()
+                    .div_ceil(imported.kinds().len() as u32)
+                    .max(1),
+            ],
+            None => ascending(&args.endpoints),
+        };
         let sizes = match args.services.as_slice() {
+            _ if let Some(imported) = imported => vec![imported.kinds().len() as u32],
             [one] if is_swept(args) => endpoints.iter().fold(sweep(*one), |sizes, endpoints| {
                 with_a_line(sizes, |n| args.large_cluster.at(n, *endpoints))
             }),
@@ -248,12 +258,19 @@ impl Settings {
                     [] if args.deterministic => icount::POSITIONS.to_vec(),
                     named => ordered(named, Position::ALL),
                 },
-                protocols: ordered(&args.protocols, Protocol::ALL),
+                protocols: match imported {
+                    Some(imported) => imported.protocols(),
+                    None => ordered(&args.protocols, Protocol::ALL),
+                },
                 transports: each_once(&args.transports),
                 engines: ordered(&args.engines, Engine::ALL),
                 chosen: args.chosen.clone(),
                 mix: Mix::default(),
-                large_cluster: args.large_cluster,
+                imported: None,
+                large_cluster: match imported {
+                    Some(imported) => args.large_cluster.of(imported.endpoints()),
+                    None => args.large_cluster,
+                },
                 kube_proxy: match args.kube_proxy.as_slice() {
                     [] => vec![KubeProxyVersion::default()],
                     named => each_once(named),
@@ -620,7 +637,7 @@ impl Settings {
 }
 
 fn is_swept(args: &RunArgs) -> bool {
-    args.services.len() == 1 && !args.no_sweep && !args.deterministic
+    args.imported.is_none() && args.services.len() == 1 && !args.no_sweep && !args.deterministic
 }
 
 /// The scenarios of a run: those of an ordinary one when nothing was named.
@@ -639,6 +656,8 @@ fn mixes(args: &RunArgs) -> Vec<Mix> {
     let types = ServiceType::ALL.iter().filter(named);
     let mut mixes: Vec<Mix> = types.copied().map(Mix::of).collect();
     mixes.extend(args.mix.clone());
+    let imported = args.imported.iter();
+    mixes.extend(imported.map(|imported| Mix::of_population(imported.hash())));
     if mixes.is_empty() {
         mixes.push(Mix::default());
     }

@@ -132,6 +132,12 @@ vocabulary! {
             words: |value| words_of(OptionKey::Path, value, PacketPath::words),
             ..OF_A_PACKET
         },
+        /// Services as those of a cluster that was read: the first 16 hexadecimal digits of the SHA-256 of their shape. Absent: equal ones.
+        Population = "population" {
+            words: |value| Mix::of_population(value).words(),
+            of_rules: true,
+            ..AROUND
+        },
         /// Which service is asked: `first`, `middle`, `last`, `uniform`.
         Position = "position" {
             words: |value| words_of(OptionKey::Position, value, Position::words),
@@ -385,13 +391,18 @@ impl Options {
     /// What the services are.
     #[must_use]
     pub fn mix(&self) -> Mix {
-        self.word(OptionKey::ServiceType).unwrap_or_default()
+        match self.get(OptionKey::Population) {
+            Some(hash) => Mix::of_population(hash),
+            None => self.word(OptionKey::ServiceType).unwrap_or_default(),
+        }
     }
 
     /// Says what the services are; of ClusterIPs alone nothing, so that these cells are those that they were before there
     /// was another type.
     pub fn set_mix(&mut self, mix: &Mix) {
-        if !mix.is_ordinary() {
+        if let Some(hash) = mix.population() {
+            self.set(OptionKey::Population, hash);
+        } else if !mix.is_ordinary() {
             self.set(OptionKey::ServiceType, mix);
         }
     }

@@ -126,14 +126,20 @@ impl ServiceType {
     }
 }
 
-/// Types of services and their shares, which make up the whole. Types are in the order of their vocabulary.
+/// What services of a population are: types and their shares, which make up the whole, in the order of their vocabulary; or
+/// those of a cluster that was read, which are of any.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Mix {
     shares: Vec<(ServiceType, u32)>,
     /// The types of the services of one protocol, taken in turn.
     cycle: Vec<ServiceType>,
+    /// Hash of the cluster's shape.
+    population: Option<String>,
 }
+
+/// How a population of a cluster is written, before its hash.
+const POPULATION: &str = "population:";
 
 /// Why a text is no mix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +167,23 @@ impl Mix {
         Self {
             shares: vec![(service_type, 100)],
             cycle: vec![service_type],
+            population: None,
         }
+    }
+
+    /// Services as those of a cluster, by the hash of its shape.
+    #[must_use]
+    pub fn of_population(hash: &str) -> Self {
+        Self {
+            population: Some(hash.to_owned()),
+            ..Self::default()
+        }
+    }
+
+    /// The hash of the cluster's shape, where they are those of one.
+    #[must_use]
+    pub fn population(&self) -> Option<&str> {
+        self.population.as_deref()
     }
 
     /// Types with their shares, per cent.
@@ -177,6 +199,7 @@ impl Mix {
             100 => Ok(Self {
                 cycle: interleaved(&shares),
                 shares,
+                population: None,
             }),
             sum => Err(MixError::Sum(sum)),
         }
@@ -202,9 +225,12 @@ impl Mix {
     }
 
     /// By which addresses its services are asked: the ClusterIP, and of each type the address that makes it, where somebody
-    /// answers there.
+    /// answers there; those of a cluster by any that one of them has.
     #[must_use]
     pub fn asked_by(&self) -> BTreeSet<ReachedBy> {
+        if self.population.is_some() {
+            return ReachedBy::ALL.iter().copied().collect();
+        }
         let own = |service_type: ServiceType| {
             let addresses = service_type.addresses();
             let asked = addresses.first().into_iter().chain(addresses.last());
@@ -219,6 +245,7 @@ impl Mix {
     #[must_use]
     pub fn single(&self) -> Option<ServiceType> {
         match self.shares[..] {
+            _ if self.population.is_some() => None,
             [(service_type, _)] => Some(service_type),
             _ => None,
         }
@@ -235,6 +262,9 @@ impl Mix {
     pub fn words(&self) -> String {
         if let Some(service_type) = self.single() {
             return format!("{service_type} services");
+        }
+        if let Some(hash) = &self.population {
+            return format!("services of population {}", hash.get(..8).unwrap_or(hash));
         }
         let shares = self.shares.iter();
         let shares: Vec<String> = shares
@@ -265,7 +295,8 @@ impl Reach {
     /// What they are, by which address where they have several, and from where unless from a client: as words.
     #[must_use]
     pub fn parts(&self) -> [Option<String>; 3] {
-        let several = self.mix.types().any(|of| of.addresses().len() > 1);
+        let any = self.mix.population().is_some();
+        let several = any || self.mix.types().any(|of| of.addresses().len() > 1);
         let by = several.then(|| self.by.words());
         let from = (self.from != PacketPath::default()).then(|| self.from.words());
         [Some(self.mix.words()), by, from]
@@ -330,6 +361,9 @@ impl fmt::Display for Mix {
         if let Some(service_type) = self.single() {
             return service_type.fmt(f);
         }
+        if let Some(hash) = &self.population {
+            return write!(f, "{POPULATION}{hash}");
+        }
         for (at, (service_type, share)) in self.shares.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             write!(f, "{comma}{service_type}={share}")?;
@@ -342,6 +376,9 @@ impl FromStr for Mix {
     type Err = MixError;
 
     fn from_str(text: &str) -> Result<Self, MixError> {
+        if let Some(hash) = text.strip_prefix(POPULATION) {
+            return Ok(Self::of_population(hash));
+        }
         if !text.contains(['=', ',']) {
             return Ok(Self::of(text.parse()?));
         }
@@ -385,7 +422,11 @@ mod tests {
 
     #[test]
     fn a_mix_reads_as_it_is_written_whatever_the_order() {
-        for text in ["affinity", "cluster-ip=60,node-port=40"] {
+        for text in [
+            "affinity",
+            "cluster-ip=60,node-port=40",
+            "population:90c4ab8331cfc9ea",
+        ] {
             assert_eq!(mix(text).to_string(), text);
             let json = serde_json::to_string(&mix(text)).unwrap();
             assert_eq!(json, format!("\"{text}\""));

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Objects;
+use crate::found::Source;
 use crate::ipset::Fill;
 use crate::note::Notes;
 use crate::service::{Net, Service};
@@ -17,6 +18,18 @@ pub enum Mode {
     Ipvs,
     /// Mode nftables.
     Nftables,
+}
+
+impl Mode {
+    /// That of a kind of dump.
+    pub(crate) const fn of(source: Source) -> Option<Self> {
+        match source {
+            Source::Nftables => Some(Self::Nftables),
+            Source::Iptables => Some(Self::Iptables),
+            Source::Ipvs | Source::Ipset => Some(Self::Ipvs),
+            Source::Api | Source::Shape => None,
+        }
+    }
 }
 
 /// A format that was read.

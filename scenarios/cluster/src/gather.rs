@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use crate::api::{Store, Taken};
 use crate::cluster::{Cluster, Format, Mode};
-use crate::found::{Found, Source};
+use crate::found::Found;
 use crate::input::{Fault, Input, LIMIT, Line};
 use crate::ipset::Sets;
 use crate::iptables::Rules;
@@ -575,7 +575,7 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
     found.extend(ipvs::of_sets(&sets, all.sets_of));
     let modes: BTreeSet<Mode> = found
         .iter()
-        .filter_map(|found| mode(found.source))
+        .filter_map(|found| Mode::of(found.source))
         .collect();
     let services = merge(found, labels, &mut notes)?;
     if services.is_empty() {
@@ -598,14 +598,4 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
         },
         notes,
     })
-}
-
-/// The mode that a kind of dump is of.
-const fn mode(source: Source) -> Option<Mode> {
-    match source {
-        Source::Nftables => Some(Mode::Nftables),
-        Source::Iptables => Some(Mode::Iptables),
-        Source::Ipvs | Source::Ipset => Some(Mode::Ipvs),
-        Source::Api | Source::Shape => None,
-    }
 }

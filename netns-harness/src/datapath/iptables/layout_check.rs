@@ -59,7 +59,11 @@ pub(super) fn walked(tables: &Tables, family: Family) -> Vec<Frontend> {
             protocol: rule.protocol.as_deref()?.parse().ok()?,
         })
     };
-    let ports = rules_of(tables, "nat", PORTS).filter_map(at_node);
+    // The rule before each port's that counts packets to 127.0.0.0/8 is the same port's.
+    let own = |rule: &&Rule| rule.account.is_none();
+    let ports = rules_of(tables, "nat", PORTS)
+        .filter(own)
+        .filter_map(at_node);
     portals.chain(ports).collect()
 }
 

@@ -232,7 +232,8 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
     let walked = |text: &str| {
         let mut tables = Tables::default();
         tables.restore(text).unwrap();
-        assert_eq!(layout_check::complete(&tables, Family::Ipv4), Ok(()));
+        let iptables = Iptables::legacy().with_accounts();
+        assert_eq!(layout_check::complete(&tables, iptables), Ok(()));
         layout_check::walked(&tables, Family::Ipv4)
     };
     let services = six();
@@ -240,8 +241,11 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
     assert_eq!(walked(&text), wanted);
     assert_eq!(wanted.len(), 5 + 4 + 3);
     for (first, second) in [
-        // Node ports, external IPs, load balancers; a service's external IP and its ClusterIP.
-        ("--dport 3001 -j KUBE-EXT", "--dport 3003 -j KUBE-EXT"),
+        // Node ports with their counters, external IPs, load balancers; a service's external IP and its ClusterIP.
+        (
+            "-A KUBE-NODEPORTS -m comment --comment ns2/",
+            "-A KUBE-NODEPORTS -m comment --comment ns3/",
+        ),
         (
             "-d 192.168.99.22 --dport 80 -j KUBE-EXT",
             "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
@@ -256,10 +260,18 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
         ),
     ] {
         let mut lines: Vec<&str> = text.lines().collect();
-        let place = |part| lines.iter().position(|line| line.contains(part)).unwrap();
-        let (first, second) = (place(first), place(second));
-        lines.swap(first, second);
-        assert_ne!(walked(&lines.join("\n")), wanted, "{}", lines[first]);
+        let places = |part| -> Vec<usize> {
+            let all = lines.iter().enumerate();
+            all.filter(|(_, line)| line.contains(part))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        let (firsts, seconds) = (places(first), places(second));
+        assert_eq!(firsts.len(), seconds.len(), "{first}");
+        for (first, second) in firsts.iter().zip(&seconds) {
+            lines.swap(*first, *second);
+        }
+        assert_ne!(walked(&lines.join("\n")), wanted, "{}", lines[firsts[0]]);
     }
 }
 
