@@ -183,3 +183,26 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     .chain(chosen.as_object().cloned().unwrap_or_default())
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_of_a_population_is_kept_however_it_is_given() {
+        let kept = |line: &str| {
+            let words = line.split(' ').map(str::to_owned);
+            anonymous(words).join(" ")
+        };
+        for given in [
+            "bench-runner run --population /home/me/a.json b.yaml --seed 7",
+            "bench-runner run --population=/home/me/a.json --population b.yaml --seed 7",
+            "bench-runner run --population /home/me/a.json --population=b.yaml --seed 7",
+        ] {
+            let line = "bench-runner run --population population.json --seed 7";
+            assert_eq!(kept(given), line, "{given}");
+        }
+        let without = "bench-runner --services 10 --out x";
+        assert_eq!(kept(without), without);
+    }
+}

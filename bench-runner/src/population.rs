@@ -144,3 +144,47 @@ fn kind(port: &PortShape) -> Option<Kind> {
 fn scatter(kinds: &mut [Kind]) {
     kinds.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(0));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLICES: &str = r#"{"kind":"List","apiVersion":"v1","items":[
+        {"kind":"Service","apiVersion":"v1","metadata":{"namespace":"shop","name":"till"},"spec":{"clusterIP":"10.96.7.7","clusterIPs":["10.96.7.7"],
+         "ports":[{"name":"pay","port":443,"protocol":"TCP","targetPort":8443},{"name":"sig","port":36412,"protocol":"SCTP"}]}},
+        {"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","addressType":"IPv4","metadata":{"namespace":"shop","name":"till-x",
+         "labels":{"kubernetes.io/service-name":"till"}},"ports":[{"name":"pay","port":8443,"protocol":"TCP"},{"name":"sig","port":36412,"protocol":"SCTP"}],
+         "endpoints":[{"addresses":["10.72.0.1"]},{"addresses":["10.72.0.2"]},{"addresses":["10.72.0.3"]}]}]}"#;
+
+    fn shape(text: &str) -> Shape {
+        Shape::of(&cluster::read([("a dump", text.as_bytes())]).unwrap())
+    }
+
+    #[test]
+    fn a_dump_and_its_shape_are_the_same_services_without_a_name_of_it() {
+        let dump = shape(SLICES);
+        let text = dump.text();
+        for word in ["shop", "till", "pay", "10.96", "10.72"] {
+            assert!(!text.contains(word), "{text}");
+        }
+        let again = shape(&text);
+        let [of_dump, of_shape] = [dump, again].map(|shape| services(&shape, Family::Ipv4).unwrap());
+        assert_eq!(of_dump, of_shape);
+        assert_eq!((of_dump.kinds().len(), of_dump.endpoints()), (1, 3));
+        assert_eq!(of_dump.kinds()[0].port, 443);
+    }
+
+    #[test]
+    fn what_no_lab_has_is_not_measured_and_nothing_else_is_one_line() {
+        assert_eq!(usable(&shape(SLICES)), 1);
+        let Usage(why) = services(&shape(SLICES), Family::Ipv6).unwrap_err();
+        assert!(why.starts_with("no service of IPv6 ") && !why.contains('\n'), "{why}");
+    }
+
+    #[test]
+    fn a_destination_without_weight_is_none() {
+        let virtual_server = "-A -t 10.96.0.1:443 -s rr\n-a -t 10.96.0.1:443 -r 192.0.2.1:6443 -m -w 1\n-a -t 10.96.0.1:443 -r 192.0.2.2:6443 -m -w 0\n";
+        let imported = services(&shape(virtual_server), Family::Ipv4).unwrap();
+        assert_eq!(imported.endpoints(), 1);
+    }
+}

@@ -197,8 +197,7 @@ impl Imported {
                 u64::from(MAX_NODE_PORTS),
             ),
         ] {
-            // What none has needs no room for more.
-            if has > most && has > more {
+            if has > most {
                 return Err(NoRoom::Plan { what, has, most });
             }
         }
@@ -340,5 +339,135 @@ impl TryFrom<Written> for Imported {
             each.take(netns_harness::service::MAX_SERVICES as usize + 1)
                 .collect(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::population::{CLUSTER_IPS, Recipe};
+    use netns_harness::service::{Endpoint, Service};
+    use std::collections::HashSet;
+
+    fn plain(protocol: Protocol, endpoints: u32) -> Kind {
+        Kind {
+            port: 443,
+            protocol,
+            endpoints,
+            local: 0,
+            node_port: false,
+            load_balancers: 0,
+            externals: 0,
+            ranged: false,
+            external_local: false,
+            internal_local: false,
+            affinity_s: None,
+        }
+    }
+
+    /// Services of many kinds, each a few times.
+    fn kinds() -> Vec<Kind> {
+        let balanced = Kind {
+            local: 2,
+            node_port: true,
+            load_balancers: 2,
+            ranged: true,
+            external_local: true,
+            ..plain(Protocol::Tcp, 5)
+        };
+        let external = Kind {
+            externals: 40,
+            affinity_s: Some(600),
+            ..plain(Protocol::Tcp, 1)
+        };
+        let each = [
+            plain(Protocol::Udp, 3),
+            balanced,
+            plain(Protocol::Tcp, 0),
+            external,
+            plain(Protocol::Tcp, 400),
+        ];
+        each.into_iter()
+            .flat_map(|kind| std::iter::repeat_n(kind, 7))
+            .collect()
+    }
+
+    fn recipe(imported: &Imported) -> Recipe<'_> {
+        Recipe {
+            family: Family::Ipv4,
+            seed: 3,
+            endpoints: 1,
+            protocols: &[Protocol::Tcp, Protocol::Udp],
+            vip_stride: None,
+            types: CLUSTER_IPS,
+            imported: Some(imported),
+        }
+    }
+
+    #[test]
+    fn services_are_what_their_kinds_say_and_share_nothing_with_those_of_updates() {
+        let imported = Imported::new("h".to_owned(), kinds()).unwrap();
+        let recipe = recipe(&imported);
+        let all = imported.kinds().len() as u32;
+        // Those of the cluster, and those that updates add.
+        let services = recipe.population(all + ADDED_SERVICES).services;
+        for (service, kind) in services.iter().zip(imported.kinds()) {
+            let (exposure, endpoints) = (&service.exposure, service.endpoints.len() as u32);
+            assert_eq!((service.frontend.port, service.frontend.protocol), (kind.port, kind.protocol));
+            assert_eq!((endpoints, service.local.len() as u32), (kind.endpoints, kind.local));
+            assert_eq!(exposure.node_port.is_some(), kind.node_port);
+            assert_eq!(exposure.load_balancer.len() as u32, kind.load_balancers);
+            assert_eq!(exposure.external.len() as u32, kind.externals);
+            assert_eq!(exposure.health_check_port.is_some(), kind.external_local);
+            assert_eq!(exposure.affinity_s, kind.affinity_s);
+        }
+        for added in &services[all as usize..] {
+            assert_eq!(added.frontend.protocol, Protocol::Tcp);
+        }
+        let spare = [false, true].into_iter().flat_map(|is_local| {
+            (0..SPARE_SERVICES).map(move |nth| recipe.spare_endpoint(all, nth, is_local))
+        });
+        let endpoints = services.iter().flat_map(|service| service.endpoints.iter().copied());
+        let endpoints: Vec<Endpoint> = endpoints.chain(spare).collect();
+        let each: HashSet<&Endpoint> = endpoints.iter().collect();
+        assert_eq!(each.len(), endpoints.len());
+        let frontends: Vec<_> = services.iter().flat_map(Service::frontends).collect();
+        let each: HashSet<_> = frontends.iter().map(|(_, frontend)| frontend).collect();
+        assert_eq!(each.len(), frontends.len());
+        assert_eq!(imported.endpoints(), 7 * (3 + 5 + 1 + 400));
+    }
+
+    #[test]
+    fn they_are_written_by_their_kinds_and_read_as_they_were() {
+        let imported = Imported::new("h".to_owned(), kinds()).unwrap();
+        let text = serde_json::to_string(&imported).unwrap();
+        assert!(text.len() < 1_500, "{text}");
+        assert_eq!(serde_json::from_str::<Imported>(&text).unwrap(), imported);
+    }
+
+    #[test]
+    fn addresses_are_asked_by_which_somebody_answers() {
+        let imported = Imported::new("h".to_owned(), kinds()).unwrap();
+        use ReachedBy::{ClusterIp, ExternalIp, LoadBalancer, NodePort};
+        assert_eq!(imported.asked_by(Protocol::Udp), [ClusterIp]);
+        assert_eq!(
+            imported.asked_by(Protocol::Tcp),
+            [ClusterIp, NodePort, LoadBalancer, ExternalIp]
+        );
+    }
+
+    #[test]
+    fn what_the_plan_has_no_room_for_is_refused_with_its_limit() {
+        let refused = |kinds: Vec<Kind>| Imported::new(String::new(), kinds).unwrap_err().to_string();
+        assert_eq!(refused(Vec::new()), NoRoom::Nothing.to_string());
+        assert!(refused(vec![plain(Protocol::Tcp, 1_001)]).contains("1001 endpoints, and one may have 1000"));
+        let ports = Kind {
+            node_port: true,
+            ..plain(Protocol::Tcp, 1)
+        };
+        assert!(refused(vec![ports; 2_669]).contains("the lab's plan holds 2768"));
+        assert!(Imported::new(String::new(), vec![ports; 2_668]).is_ok());
+        assert!(refused(vec![plain(Protocol::Tcp, 1); 99_901]).contains("services, and the lab's plan holds 100000"));
+        assert!(refused(vec![plain(Protocol::Tcp, 1_000); 6_300]).contains("endpoints"));
     }
 }

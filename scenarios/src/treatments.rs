@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use netns_harness::service::{Endpoint, Plan, Population, Service};
+use netns_harness::service::{Endpoint, Frontend, Plan, Population, Service};
 use netns_harness::traffic::{Ask, Client, Reached, Seen};
 use netns_harness::treatment::{Source, Treatment, answering, wanted_by};
 use schema::{KubeProxyVersion, Mix, Mode, Stage};
@@ -32,6 +32,9 @@ pub(crate) fn most_flows(mix: &Mix) -> u32 {
     let addresses = mix.types().map(|of| of.addresses().len());
     (LANDMARKS * addresses.sum::<usize>() * MOST_FLOWS) as u32
 }
+
+/// Addresses of one service that are asked, at most.
+const MOST_ADDRESSES: usize = 9;
 
 /// What is to become of a flow.
 struct Case<'a> {
@@ -58,7 +61,7 @@ pub(crate) fn check(
         .iter()
         .copied()
         .flat_map(|service| {
-            let wanted = wanted_by(version, service, mode).into_iter();
+            let wanted = of_some_addresses(wanted_by(version, service, mode));
             wanted.map(move |((from, to), wanted)| Case {
                 service,
                 ask: Ask { from, to },
@@ -76,6 +79,17 @@ pub(crate) fn check(
         checked += usize::from(remembers(mode, service, client)?);
     }
     Ok(checked)
+}
+
+/// What is to become of flows to [`MOST_ADDRESSES`] of a service's addresses, evenly chosen where it has more: a cluster may
+/// have thousands of external ones on one service.
+fn of_some_addresses(
+    wanted: BTreeMap<(Source, Frontend), Treatment>,
+) -> impl Iterator<Item = ((Source, Frontend), Treatment)> {
+    let each: BTreeSet<Frontend> = wanted.keys().map(|(_, to)| *to).collect();
+    let step = each.len().div_ceil(MOST_ADDRESSES).max(1);
+    let asked: BTreeSet<Frontend> = each.into_iter().step_by(step).collect();
+    wanted.into_iter().filter(move |((_, to), _)| asked.contains(to))
 }
 
 /// What a service has, as far as flows to it are treated by it: as many of these as there are types, or kinds in a cluster.
@@ -263,6 +277,29 @@ mod tests {
         assert_eq!(asked(CLUSTER_IPS, 1), [0]);
         assert_eq!(asked(&[ClusterIp, NodePort], 8), [0, 4, 5, 2, 6, 7]);
         assert!(asked(CLUSTER_IPS, 0).is_empty());
+    }
+
+    #[test]
+    fn of_thousands_of_addresses_some_are_asked_by_everybody_and_of_a_few_all() {
+        let recipe = Recipe {
+            family: Family::Ipv4,
+            seed: 1,
+            endpoints: 2,
+            protocols: &[Protocol::Tcp],
+            vip_stride: None,
+            types: &[ServiceType::ExternalIp],
+            imported: None,
+        };
+        let mut service = recipe.service(0);
+        let asked = |service: &Service| {
+            let wanted = wanted_by(KubeProxyVersion::default(), service, Mode::IptablesLegacy);
+            let (all, some) = (wanted.len(), of_some_addresses(wanted).count());
+            (all / Source::ALL.len(), some / Source::ALL.len())
+        };
+        assert_eq!(asked(&service), (2, 2));
+        let others = (1..3_000).flat_map(|i| recipe.service(i).exposure.external);
+        service.exposure.external.extend(others);
+        assert_eq!(asked(&service), (3_001, 9));
     }
 
     #[test]
