@@ -39,7 +39,8 @@ LAST = {"node-port": "node-port", "load-balancer": "load-balancer", "source-rang
 def reach_of(options):
     """What the services of a cell with these options are, by which address they are reached, and from where."""
     options = dict(options)
-    return options.get("service_type", "cluster-ip"), options.get("reached", "cluster-ip"), options.get("path", "client")
+    services = f"population:{options['population']}" if "population" in options else options.get("service_type", "cluster-ip")
+    return services, options.get("reached", "cluster-ip"), options.get("path", "client")
 
 
 ORDINARY = reach_of({})
@@ -53,6 +54,8 @@ def reach_words(reach):
     """The same as words."""
     mix, by, path = reach
     shares = [part.split("=") for part in mix.split(",")]
+    if mix.startswith("population:"):
+        return ", ".join([f"services of {mix[:19].replace(':', ' ')}", f"reached by {by}"] + ["from the node itself"] * (path == "node"))
     words = [" and ".join(f"{share[1]} % {share[0]}" if share[1:] else share[0] for share in shares) + " services"]
     words += [f"reached by {by}"] * any(ADDRESSES.get(of, 3) > 1 for of in types_of(mix))
     return ", ".join(words + ["from the node itself"] * (path == "node"))
@@ -63,6 +66,8 @@ def is_of(key, reach):
     own, (mix, by, path) = reach_of(key[6]), reach
     if key[0] not in MODES[:2]:
         return own == reach
+    if mix.startswith("population:"):
+        return own[2] == path and (key[1] in PACKETS or by == "cluster-ip")
     asked = {address for of in types_of(mix) for address in {"cluster-ip", LAST.get(of, "cluster-ip")} - UNASKED.get(of, set())}
     return own[2] == path and (by in asked if key[1] in PACKETS else by == "cluster-ip")
 
@@ -453,7 +458,7 @@ class Sentence:
         self.largest, self.services = self.sizes[-1], finding["services"]
         # Cells of results that knew no cache have none.
         has = any("cache" in dict(k[6]) for k in self.keys("first-packet"))
-        self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack", "service_type", "reached", "path") and (k != "cache" or has)}
+        self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack", "service_type", "population", "reached", "path") and (k != "cache" or has)}
         self.values = {v["metric"]: v["text"] for v in finding.get("values", [])}
         self.left = finding["verdict"]
         place = "{environment}, {endpoints:,} endpoints a service".format(**self.where) + (f", variant {self.where['variant']}" if self.where["variant"] else "")

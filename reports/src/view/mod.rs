@@ -283,10 +283,8 @@ impl Scope {
     /// Where this is, as a phrase, where scopes are named.
     #[must_use]
     pub fn describe(&self) -> String {
-        // Services of a cluster have each as many as theirs have.
-        let equal = self.reach.as_ref().is_none_or(|reach| reach.mix.population().is_none());
         let endpoints = format!(", {} endpoints a service", whole(self.endpoints.into()));
-        self.described(if equal { &endpoints } else { "" })
+        self.described(&endpoints)
     }
 
     /// The same of all scopes that differ from it in their endpoints alone.
