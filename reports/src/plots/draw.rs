@@ -8,7 +8,7 @@ use super::PlotError;
 use super::axis::Axis;
 use super::draw_rows;
 use super::figure::{Body, Figure, Key, Line, Point, Seen};
-use super::room::{MARGIN, NOTE, WIDTH, wrapped};
+use super::room::{MARGIN, NOTE, WIDTH, width_of, wrapped};
 use super::style::{GRID, INK, MUTED, Style};
 use super::svg::{Sheet, letter_height};
 use crate::quantity::shortened;
@@ -19,6 +19,9 @@ const HEADING_HEIGHT: i32 = 24;
 const LEGEND_LINE: i32 = 20;
 /// Pixels from the margin to the text of a line of the legend.
 const KEY: i32 = 42;
+/// Room on the left of a panel for the title of its axis, beside the longest of its labels; and the least for both.
+const AXIS_TITLE: i32 = 34;
+const LEAST_LEFT: i32 = 78;
 /// Room on the right of a panel whose lines are named at their ends.
 const LABEL_WIDTH: i32 = 108;
 /// Letters of a note, a title and a name.
@@ -56,6 +59,7 @@ impl Figure {
         if standalone {
             write(&self.title, TITLE, 6, INK, &mut y);
         }
+        let left = self.room_on_the_left();
         for panel in &self.panels {
             let mut top = y;
             if self.panels.len() > 1 {
@@ -69,7 +73,7 @@ impl Figure {
                 }
                 Body::Lines { x, y: up, lines } => {
                     let bottom = top + lines_height(self.panels.len());
-                    draw_lines(&sheet, (y, top, bottom), (x, up), lines)?;
+                    draw_lines(&sheet, (y, top, bottom), left, (x, up), lines)?;
                     bottom
                 }
             };
@@ -86,6 +90,19 @@ impl Figure {
         }
         let name = format!("{} {}", self.title, shortened(&self.alt, 4 * LONGEST_NOTE));
         Ok(sheet.document((WIDTH, y + MARGIN), &name, standalone))
+    }
+}
+
+impl Figure {
+    /// Room for the upright axes of all panels, which begin below each other.
+    fn room_on_the_left(&self) -> i32 {
+        let ticks = self.panels.iter().flat_map(|panel| match &panel.body {
+            Body::Lines { y, .. } => y.ticks.as_slice(),
+            Body::Rows { .. } => &[],
+        });
+        let letters = ticks.map(|(_, label)| label.chars().count()).max();
+        let labels = width_of(letters.unwrap_or(0), TEXT) as i32;
+        LEAST_LEFT.max(labels + AXIS_TITLE)
     }
 }
 
@@ -114,6 +131,7 @@ fn refused(error: impl std::fmt::Display) -> PlotError {
 fn draw_lines(
     sheet: &Sheet,
     (edge, top, bottom): (i32, i32, i32),
+    left: i32,
     (x, y): (&Axis, &Axis),
     lines: &[Line],
 ) -> Result<(), PlotError> {
@@ -127,7 +145,7 @@ fn draw_lines(
         .margin_right(MARGIN + right)
         .margin_left(4)
         .x_label_area_size(44)
-        .y_label_area_size(78)
+        .y_label_area_size(left)
         .build_cartesian_2d(x.clone(), y.clone())
         .map_err(refused)?;
     axes.configure_mesh()
