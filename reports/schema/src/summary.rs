@@ -17,7 +17,7 @@ pub struct Summary {
     pub environments: BTreeMap<String, Environment>,
     /// One row per cell × metric; an unmeasured cell has one row with `metric: null`.
     pub cells: Vec<Row>,
-    /// Cost against N.
+    /// Cost against N, and against endpoints.
     pub fits: Vec<Fit>,
     /// What the data say, in sentences.
     pub findings: Vec<Finding>,
@@ -126,7 +126,28 @@ pub struct PerCpu {
 }
 
 vocabulary! {
-    /// The curve of a fit.
+    /// What a cost is held against.
+    Over, "what a cost is held against", {
+        /// N, the services of a population.
+        Services = "services",
+        /// E, the endpoints of each service.
+        Endpoints = "endpoints",
+    }
+}
+
+impl Over {
+    /// How many of them a cell has.
+    #[must_use]
+    pub const fn of(self, key: &CellKey) -> u32 {
+        match self {
+            Self::Services => key.services,
+            Self::Endpoints => key.endpoints,
+        }
+    }
+}
+
+vocabulary! {
+    /// The curve of a fit; over endpoints, E stands for N.
     FitModel, "model", {
         /// a + b·N; the estimate is b.
         Linear = "linear",
@@ -140,7 +161,7 @@ vocabulary! {
 /// What is known of the unit of a fit's estimate.
 #[derive(Debug)]
 pub struct FitUnitRow {
-    /// What each service adds is in this; `None` for a power of N.
+    /// What each service, or each endpoint more of every service, adds is in this; `None` for a power.
     pub of: Option<Unit>,
 }
 
@@ -155,25 +176,37 @@ vocabulary! {
         Count = "count/service" { of: Some(Unit::Count) },
         /// Bytes a service.
         Bytes = "bytes/service" { of: Some(Unit::Bytes) },
-        /// A power of N.
+        /// Nanoseconds an endpoint more of every service.
+        NanosecondsOfEndpoints = "ns/E" { of: Some(Unit::Nanoseconds) },
+        /// Executed instructions an endpoint more of every service.
+        InstructionsOfEndpoints = "instructions/E" { of: Some(Unit::Instructions) },
+        /// Things an endpoint more of every service.
+        CountOfEndpoints = "count/E" { of: Some(Unit::Count) },
+        /// Bytes an endpoint more of every service.
+        BytesOfEndpoints = "bytes/E" { of: Some(Unit::Bytes) },
+        /// A power.
         Exponent = "exponent" { of: None },
     }
 }
 
 impl FitUnit {
-    /// That of what each service adds.
+    /// That of what each of them adds.
     #[must_use]
-    pub const fn each(unit: Unit) -> Self {
-        match unit {
-            Unit::Nanoseconds => Self::Nanoseconds,
-            Unit::Instructions => Self::Instructions,
-            Unit::Count => Self::Count,
-            Unit::Bytes => Self::Bytes,
+    pub const fn each(over: Over, unit: Unit) -> Self {
+        match (over, unit) {
+            (Over::Services, Unit::Nanoseconds) => Self::Nanoseconds,
+            (Over::Services, Unit::Instructions) => Self::Instructions,
+            (Over::Services, Unit::Count) => Self::Count,
+            (Over::Services, Unit::Bytes) => Self::Bytes,
+            (Over::Endpoints, Unit::Nanoseconds) => Self::NanosecondsOfEndpoints,
+            (Over::Endpoints, Unit::Instructions) => Self::InstructionsOfEndpoints,
+            (Over::Endpoints, Unit::Count) => Self::CountOfEndpoints,
+            (Over::Endpoints, Unit::Bytes) => Self::BytesOfEndpoints,
         }
     }
 }
 
-/// How a cost grows with N.
+/// How a cost grows with N, or with E.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fit {
     /// Mode.
@@ -188,6 +221,12 @@ pub struct Fit {
     pub variant: String,
     /// As in the cells.
     pub options: crate::Options,
+    /// What it is over.
+    pub over: Over,
+    /// N of all its cells; `None` over services.
+    pub services: Option<u32>,
+    /// E of all its cells; `None` over endpoints.
+    pub endpoints: Option<u32>,
     /// Which curve.
     pub model: FitModel,
     /// a; of a power c.
@@ -218,11 +257,11 @@ pub struct Fit {
     /// Of a first packet: how much steeper it is than the floor of the same blocks.
     #[serde(default)]
     pub above_floor: Option<AboveFloor>,
-    /// Smallest N used.
+    /// Smallest N (over endpoints: E) used.
     pub from: u32,
-    /// Largest N used.
+    /// Largest of them.
     pub to: u32,
-    /// Number of sizes used.
+    /// How many of them.
     pub sizes: u32,
     /// Whether any row it was computed from is [`Row::noisy`].
     #[serde(default)]
@@ -232,8 +271,8 @@ pub struct Fit {
 /// Lack of fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Misfit {
-    /// The size that lies farthest from the curve.
-    pub services: u32,
+    /// The N (over endpoints: E) whose value lies farthest from the curve.
+    pub at: u32,
     /// Its value ÷ the curve there, less 1.
     pub relative: f64,
     /// Whether the curve leaves the interval of that size's value; `None` when it has none.
@@ -251,7 +290,7 @@ pub struct AboveFloor {
     pub ci95: Option<[f64; 2]>,
     /// As in the fit.
     pub range: Option<[f64; 2]>,
-    /// What it makes at the largest N ÷ the fixed part of the mode's own cost: the median over blocks.
+    /// What it makes at the largest of them ÷ the fixed part of the mode's own cost: the median over blocks.
     pub share: f64,
     /// Its 95 % interval.
     pub share_ci95: Option<[f64; 2]>,

@@ -241,14 +241,11 @@ impl<'a> Source<'a> {
     /// The fit of a series over all of its sizes.
     pub(super) fn fit(&self, series: &Series<'_>) -> Option<&'a Fit> {
         let scenario = series.rows.first()?.key.scenario;
-        self.summary
-            .fits
-            .iter()
+        self.scope
+            .fits(&self.summary.fits)
             .filter(|fit| {
                 fit.scenario == scenario
                     && fit.metric == series.metric
-                    && fit.environment == self.scope.environment
-                    && fit.variant == self.scope.variant
                     && fit.mode == series.mode
                     && fit.options == *series.options
             })

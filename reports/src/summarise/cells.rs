@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schema::summary::Over;
 use schema::{CellKey, CellRecord, Metric, Outcome, Unit};
 
 use crate::load::Run;
@@ -192,14 +193,15 @@ impl<'a> Cells<'a> {
         bounds
     }
 
-    /// Cells that differ in nothing but N, one list of ascending N each.
-    pub(super) fn by_size(&self) -> Vec<Vec<&'a CellKey>> {
+    /// Cells that differ in nothing but N, or but their endpoints, one ascending list each.
+    pub(super) fn families(&self, over: Over) -> Vec<Vec<&'a CellKey>> {
         let mut families: BTreeMap<CellKey, Vec<&'a CellKey>> = BTreeMap::new();
         for key in self.keys() {
-            let shape = CellKey {
-                services: 0,
-                ..key.clone()
-            };
+            let mut shape = key.clone();
+            match over {
+                Over::Services => shape.services = 0,
+                Over::Endpoints => shape.endpoints = 0,
+            }
             families.entry(shape).or_default().push(key);
         }
         families.into_values().collect()

@@ -1,28 +1,39 @@
 //! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a + c·N^k over the whole range,
-//! and as a power of N for each adjacent pair of sizes (a curve that bends shows there).
+//! and as a power of N for each adjacent pair of sizes (a curve that bends shows there). The same against E, the endpoints
+//! of each service, without pairs: numbers of endpoints may be neighbours, as 319 and 320.
 
 use std::collections::BTreeMap;
 
-use schema::summary::{AboveFloor, Fit, FitModel, FitUnit, Misfit, Row};
+use schema::summary::{AboveFloor, Fit, FitModel, FitUnit, Misfit, Over, Row};
 use schema::{CellKey, Growth, Metric, Mode, Unit};
 
 use super::cells::Cells;
 use super::ratios::floor_of;
 use crate::statistics::{Curve, Known, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 
+/// Numbers of endpoints behind a fit. Nothing is in proportion to them: a service holds something of its own.
+const ENDPOINTS: usize = 4;
+
 /// Every fit of a family.
-pub(super) fn fits(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
+pub(super) fn fits(cells: &Cells<'_>, over: Over, family: &[&CellKey]) -> Vec<Fit> {
     let mut fits = Vec::new();
     let Some(first) = family.first() else {
         return fits;
     };
+    let least = match over {
+        Over::Services => 1,
+        Over::Endpoints => ENDPOINTS,
+    };
+    if family.len() < least {
+        return fits;
+    }
     for metric in Metric::ALL {
         let Some(growth) = metric.row().growth else {
             continue;
         };
         let model = Model::of(growth);
-        let series = Series::of(cells, family, *metric);
-        if series.sizes.len() >= model.sizes {
+        let series = Series::of(cells, family, *metric, over);
+        if series.sizes.len() >= model.sizes.max(least) {
             let whole = one(first, &series, &model);
             fits.extend(whole.map(|fit| Fit {
                 above_floor: above_floor(cells, family, &series),
@@ -30,7 +41,7 @@ pub(super) fn fits(cells: &Cells<'_>, family: &[&CellKey]) -> Vec<Fit> {
             }));
         }
         // Each adjacent pair of sizes: a curve that bends shows there.
-        if growth == Growth::Power {
+        if growth == Growth::Power && over == Over::Services {
             let pairs = (1..series.sizes.len()).map(|last| series.between(last - 1, last));
             fits.extend(pairs.filter_map(|pair| one(first, &pair, &PAIR)));
         }
@@ -52,17 +63,18 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
     }
 }
 
-/// A metric's values by size and block.
+/// A metric's values by size (N, or E) and block.
 struct Series {
     metric: Metric,
     unit: Unit,
+    over: Over,
     sizes: Vec<u32>,
     /// By block, the value at each size that it has.
     blocks: BTreeMap<u32, BTreeMap<u32, f64>>,
 }
 
 impl Series {
-    fn of(cells: &Cells<'_>, family: &[&CellKey], metric: Metric) -> Self {
+    fn of(cells: &Cells<'_>, family: &[&CellKey], metric: Metric, over: Over) -> Self {
         let (mut sizes, mut unit) = (Vec::new(), metric.unit());
         let mut blocks: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
         for key in family {
@@ -73,13 +85,14 @@ impl Series {
             // A stay that timed out has no place on a curve.
             for stay in stays.iter().filter(|stay| stay.value.is_finite()) {
                 let block = blocks.entry(stay.block).or_default();
-                block.insert(key.services, stay.value);
+                block.insert(over.of(key), stay.value);
             }
-            sizes.extend((!stays.is_empty()).then_some(key.services));
+            sizes.extend((!stays.is_empty()).then_some(over.of(key)));
         }
         Self {
             metric,
             unit,
+            over,
             sizes,
             blocks,
         }
@@ -117,11 +130,12 @@ fn above_floor(cells: &Cells<'_>, family: &[&CellKey], series: &Series) -> Optio
         .find_map(|floor| Some((floor, floor_of(cells, first, floor)?)))?;
     let at = |key: &&CellKey| CellKey {
         services: key.services,
+        endpoints: key.endpoints,
         ..of_first.clone()
     };
     let floors: Vec<CellKey> = family.iter().map(at).collect();
     let floors: Vec<&CellKey> = floors.iter().collect();
-    let base = Series::of(cells, &floors, series.metric);
+    let base = Series::of(cells, &floors, series.metric, series.over);
     let ns: Vec<f64> = series.sizes.iter().map(|n| f64::from(*n)).collect();
     let pairs = series.blocks.keys().filter_map(|block| {
         let (own, below) = (series.whole(*block)?, base.whole(*block)?);
@@ -185,20 +199,23 @@ fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
         environment: key.environment.clone(),
         variant: key.variant.clone(),
         options: key.options.clone(),
+        over: series.over,
+        services: (series.over != Over::Services).then_some(key.services),
+        endpoints: (series.over != Over::Endpoints).then_some(key.endpoints),
         model: model.name,
         intercept: fitted.intercept.value,
         intercept_ci95: fitted.intercept.ci95,
         coefficient: fitted.coefficient,
         estimate: fitted.estimate.value,
         unit: match model.name {
-            FitModel::Linear => FitUnit::each(series.unit),
+            FitModel::Linear => FitUnit::each(series.over, series.unit),
             FitModel::OffsetPower | FitModel::Power => FitUnit::Exponent,
         },
         ci95: fitted.estimate.ci95,
         range: fitted.estimate.range,
         blocks: blocks.len() as u32,
         misfit: fitted.misfit.map(|(place, relative, beyond)| Misfit {
-            services: series.sizes[place],
+            at: series.sizes[place],
             relative,
             beyond,
         }),

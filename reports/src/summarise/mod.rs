@@ -13,7 +13,7 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use schema::summary::{Coverage, PerCpu, Row, Summary, Whole};
+use schema::summary::{Coverage, Fit, Over, PerCpu, Row, Summary, Whole};
 use schema::{
     CellKey, CellRecord, Metric, Outcome, OutcomeKind, SCHEMA_VERSION, SandboxKind, Unit,
 };
@@ -44,7 +44,13 @@ pub fn summarise(run: &Run) -> Summary {
     let cells = Cells::of(run);
     let all: Vec<_> = cells.iter().collect();
     let rows = in_parallel(&all, |(key, records)| rows_of(&cells, run, key, records));
-    let mut fits = in_parallel(&cells.by_size(), |family| fits::fits(&cells, family));
+    let mut fits: Vec<Fit> = Vec::new();
+    for over in Over::ALL {
+        let families = cells.families(*over);
+        fits.extend(in_parallel(&families, |family| {
+            fits::fits(&cells, *over, family)
+        }));
+    }
     fits::mark_noisy(&mut fits, &rows);
     let mut summary = Summary {
         schema_version: SCHEMA_VERSION,

@@ -50,10 +50,9 @@ impl ByCpus<'_> {
 /// By way of each mode, where the price of a service was measured with several numbers of possible CPUs.
 pub(crate) fn by_cpus<'a>(scope: &Scope, fits: &'a [Fit]) -> Vec<ByCpus<'a>> {
     let mut found: BTreeMap<(Mode, Options), Vec<(u32, &Fit)>> = BTreeMap::new();
-    let asked = fits.iter().filter(|fit| {
+    let asked = scope.fits(fits).filter(|fit| {
         (fit.scenario, fit.metric) == (ScenarioKind::Memory, Metric::KernelMemory)
             && fit.model == FitModel::Linear
-            && (&fit.environment, &fit.variant) == (&scope.environment, &scope.variant)
             && scope.is_of(&fit.options)
     });
     for fit in asked {

@@ -16,7 +16,7 @@ pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Finding, Row, Summary};
+use schema::summary::{Finding, Fit, Over, Row, Summary};
 use schema::{
     Accelerator, CONTROL, Cache, CellKey, Metric, Mode, NodeKind, ONE_TRANSACTION, OptionKey,
     Options, PacketPath, Place, Position, Reach, ReachedBy, ScenarioKind, Topic,
@@ -208,6 +208,15 @@ impl Scope {
     /// The ordinary rows that belong here: not the A/A control series.
     pub fn rows<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = &'a Row> {
         summary.cells.iter().filter(|row| self.holds(&row.key))
+    }
+
+    /// The fits over N in its environment and variant, of as many endpoints.
+    pub(crate) fn fits<'a>(&self, fits: &'a [Fit]) -> impl Iterator<Item = &'a Fit> {
+        fits.iter().filter(|fit| {
+            fit.over == Over::Services
+                && fit.endpoints == Some(self.endpoints)
+                && (&fit.environment, &fit.variant) == (&self.environment, &self.variant)
+        })
     }
 
     /// Every N that was planned, ascending.

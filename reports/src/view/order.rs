@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering::{self, Equal, Greater, Less};
 use std::sync::LazyLock;
 
-use schema::summary::{Fit, FitUnit, Row};
+use schema::summary::{Fit, Row};
 use schema::{Metric, OutcomeKind, Unit};
 
 use crate::gate::Gate;
@@ -200,7 +200,7 @@ pub(crate) fn known_of_fit(fit: &Fit) -> Known {
         ci95: fit.ci95,
         range: fit.range,
         of: fit.blocks as usize,
-        counted: fit.unit == FitUnit::Instructions,
+        counted: fit.unit.row().of == Some(Unit::Instructions),
     }
 }
 

@@ -161,7 +161,7 @@ fn misfit(fit: &Fit) -> String {
     match fit.misfit {
         Some(misfit) if misfit.beyond == Some(true) => format!(
             "; no good fit: at {} services the value is {} % off the curve",
-            whole(misfit.services.into()),
+            whole(misfit.at.into()),
             digits(100.0 * misfit.relative)
         ),
         _ => String::new(),

@@ -323,11 +323,9 @@ impl Context<'_, '_> {
 
     /// Fits of the modes that serve services.
     fn fits(&self, scenario: ScenarioKind, metric: Metric) -> impl Iterator<Item = &Fit> {
-        self.summary.fits.iter().filter(move |fit| {
+        self.scope.fits(&self.summary.fits).filter(move |fit| {
             fit.scenario == scenario
                 && fit.metric == metric
-                && fit.environment == self.scope.environment
-                && fit.variant == self.scope.variant
                 && self.scope.is_of(&fit.options)
                 && !fit.mode.is_floor()
         })

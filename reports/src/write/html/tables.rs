@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use schema::summary::{Fit, FitUnit, Row, Summary};
+use schema::summary::{Fit, FitUnit, Over, Row, Summary};
 use schema::{CellKey, Metric, Options, ScenarioKind};
 
 use super::table::{columns, figures, heads, scrolling};
 use super::{Ids, worded};
-use crate::quantity::{digits, interval, shortened, span, value, whole};
+use crate::quantity::{counted, digits, interval, shortened, span, value, whole};
 use crate::view::words::{by_reason, marks, spread, spread_of_fit};
 
 /// Rows of a table that are listed one by one; of more, what they have in common is.
@@ -212,6 +212,7 @@ fn fits(fits: &[Fit]) -> Markup {
             fit.metric.to_string(),
             options(&fit.options),
             fit.model.to_string(),
+            over(fit),
             format!("{}–{}", whole(fit.from.into()), whole(fit.to.into())),
             fit.sizes.to_string(),
             digits(fit.estimate) + &unit + noisy(fit.noisy),
@@ -221,17 +222,17 @@ fn fits(fits: &[Fit]) -> Markup {
             off(fit),
         ]
     };
-    let texts = columns("Mode|Scenario|Metric|Options|Model", TEXT);
-    let numbers = "N|sizes|estimate|95 % interval or range|a (of power c)|c|off the curve";
+    let texts = columns("Mode|Scenario|Metric|Options|Model|over", TEXT);
+    let numbers = "from–to|sizes|estimate|95 % interval or range|a (of power c)|c|off the curve";
     let columns: Vec<_> = texts.chain(columns(numbers, FIGURE)).collect();
     html! {
         details {
-            summary { "Growth with N (" (fits.len()) " fits)" }
+            summary { "Growth with N, and with E (" (fits.len()) " fits)" }
             (figures(
                 "Fits",
                 "full figures",
-                "linear: a + b·N, estimate b; offset-power: a + c·N^k, estimate k; power, between two sizes: c·N^k, estimate k. A curve a block, through its stays, and the median of the blocks; \
-                 its interval from six blocks on, else their range. Off the curve: the size that lies farthest from it.",
+                "linear: a + b·N, estimate b; offset-power: a + c·N^k, estimate k; power, between two sizes: c·N^k, estimate k; over E, the endpoints of each service, the same with E in the place of N. \
+                 A curve a block, through its stays, and the median of the blocks; its interval from six blocks on, else their range. Off the curve: the size that lies farthest from it.",
                 &columns,
                 fits.iter().take(LISTED).map(line),
                 more(fits.len(), "fits"),
@@ -257,6 +258,15 @@ const fn noisy(noisy: bool) -> &'static str {
     if noisy { " (noisy)" } else { "" }
 }
 
+/// "N, of 2 endpoints", "E, of 100 services": what it is over, and how many it has of the other.
+fn over(fit: &Fit) -> String {
+    let (what, other) = match fit.over {
+        Over::Services => ("N", counted(fit.endpoints.unwrap_or(0).into(), "endpoint")),
+        Over::Endpoints => ("E", counted(fit.services.unwrap_or(0).into(), "service")),
+    };
+    format!("{what}, of {other}")
+}
+
 /// "−4.1 % at 300, beyond its interval".
 fn off(fit: &Fit) -> String {
     fit.misfit.map_or_else(none, |misfit| {
@@ -264,7 +274,7 @@ fn off(fit: &Fit) -> String {
             Some(true) => ", beyond its interval",
             _ => "",
         };
-        let size = whole(misfit.services.into());
+        let size = whole(misfit.at.into());
         format!("{} % at {size}{beyond}", digits(100.0 * misfit.relative))
     })
 }
