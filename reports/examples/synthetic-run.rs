@@ -4,8 +4,8 @@
 //! ```text
 //! cargo run -p reports --example synthetic-run -- DIR [KEY=VALUE…]
 //! ```
-//! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes` and
-//! `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `accel`
+//! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes`,
+//! `endpoints` and `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `accel`
 //! (tcg, tcg-icount), `only` (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
 //! are so many lines), `report` (all, summary, none).
 
@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = PathBuf::from(words.next().ok_or("name a directory to make")?);
     let mut shape = Shape::default();
     let (mut kernels, mut cells, mut report) = (Vec::new(), 0, "all".to_owned());
+    let mut endpoints: Vec<u32> = Vec::new();
     let (mut only, mut many, mut accel) = (None, None, None);
     for word in words {
         let (key, value) = word.split_once('=').ok_or("options are KEY=VALUE")?;
@@ -29,6 +30,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "seed" => shape.seed = value.parse()?,
             "noise" => shape.stay_noise = value.parse()?,
             "sizes" => shape.sizes = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "endpoints" => {
+                endpoints = value.split(',').map(str::parse).collect::<Result<_, _>>()?
+            }
             "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
             "turned" => shape.turned = Turned::by(value.parse()?),
             "mishaps" => shape.mishaps = value == "yes",
@@ -43,7 +47,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir(&dir)?;
     let names: Vec<&str> = kernels.iter().map(String::as_str).collect();
     let one = |dir: &Path, shape: &Shape| {
-        let mut made = synthetic::run_on(shape, &names);
+        let mut made = match endpoints.as_slice() {
+            [] => synthetic::run_on(shape, &names),
+            numbers => synthetic::run_over_endpoints(shape, &names, numbers),
+        };
         made.cells
             .retain(|cell| only.is_none_or(|only| cell.key.scenario == only));
         if let Some(accel) = accel {

@@ -185,10 +185,11 @@ fn cells_without_numbers_are_on_the_page_with_their_reasons() {
     assert!(html.contains("bench-runner --services 10000 --sandbox netns plain --seed 42"));
 }
 
-/// The charts of a timed run: which CPUs are possible is asked of counted ones (`memory_by_cpus.rs`).
+/// The charts of a timed run with one number of endpoints (`endpoints.rs`): which CPUs are possible is asked of counted
+/// ones (`memory_by_cpus.rs`).
 fn drawn() -> impl Iterator<Item = &'static str> {
     let names = plots::registry().iter().map(|chart| chart.name);
-    names.filter(|name| *name != "memory-by-cpus")
+    names.filter(|name| !["endpoints", "memory-by-cpus"].contains(name))
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl Axis {
         Self::numbers("services N", sizes)
     }
 
+    /// E, the same.
+    pub(super) fn endpoints(numbers: &[u32]) -> Self {
+        Self::numbers("endpoints of each service E", numbers)
+    }
+
     /// Possible CPUs, the same.
     pub(super) fn cpus(cpus: &[u32]) -> Self {
         Self::numbers("possible CPUs", cpus)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use schema::summary::{Fit, FitModel, Row, Summary};
+use schema::summary::{Fit, FitModel, Over, Row, Summary};
 use schema::{CellKey, Metric, Mode, Options, Unit};
 
 use super::axis::Axis;
@@ -26,14 +26,16 @@ pub(super) struct Source<'a> {
 /// Series that a chart draws one by one; of more it draws one a mode.
 pub(super) const MOST: usize = 24;
 
-/// Rows that differ in nothing but N.
+/// Rows that differ in nothing but N, or but their endpoints.
 pub(super) struct Series<'a> {
     pub(super) name: String,
     pub(super) mode: Mode,
     pub(super) options: &'a Options,
     pub(super) metric: Metric,
     pub(super) style: Style,
-    /// By N: measured rows of the metric, and rows without numbers.
+    /// In what the rows differ.
+    pub(super) over: Over,
+    /// In that order: measured rows of the metric, and rows without numbers.
     pub(super) rows: Vec<&'a Row>,
 }
 
@@ -43,11 +45,11 @@ impl<'a> Series<'a> {
         self.rows.iter().copied().filter(|row| row.median.is_some())
     }
 
-    /// The series as a line of a chart over N.
+    /// The series as a line of a chart.
     pub(super) fn line(&self, curve: Vec<(f64, f64)>) -> Line {
         let medians = self.measured().filter_map(|row| {
             let (y, ci95) = (row.median?, bar(row));
-            Some(at_size(row, stated(row), Seen::Median { y, ci95 }))
+            Some(self.at(row, stated(row), Seen::Median { y, ci95 }))
         });
         self.line_of(medians, curve)
     }
@@ -63,12 +65,12 @@ impl<'a> Series<'a> {
             let bound = lower_bound(row)?;
             let longer = value(bound, Unit::Nanoseconds);
             let text = format!("timed out: longer than {longer}");
-            Some(at_size(row, text, Seen::Above(bound)))
+            Some(self.at(row, text, Seen::Above(bound)))
         });
         let without = |row: &&&Row| row.median.is_none() && lower_bound(row).is_none();
         let gaps = self.rows.iter().filter(without).map(|row| {
             let reason = row.reason.clone().unwrap_or_default();
-            at_size(row, row.outcome.name().to_owned(), Seen::Nothing { reason })
+            self.at(row, row.outcome.name().to_owned(), Seen::Nothing { reason })
         });
         Line {
             mode: self.mode,
@@ -77,6 +79,17 @@ impl<'a> Series<'a> {
             points: points.chain(bounds).chain(gaps).collect(),
             curve,
             labelled: false,
+        }
+    }
+
+    /// What the series has at the size of a row.
+    pub(super) fn at(&self, row: &Row, text: String, seen: Seen) -> Point {
+        let size = self.over.of(&row.key);
+        Point {
+            x: f64::from(size),
+            at: whole(size.into()),
+            text,
+            seen,
         }
     }
 
@@ -105,16 +118,6 @@ impl<'a> Series<'a> {
     /// The same where there may be nothing to say of it: "ipvs: no numbers".
     pub(super) fn key_of(&self, text: Option<String>) -> Key {
         self.key(text.unwrap_or_else(|| format!("{}: no numbers", self.name)))
-    }
-}
-
-/// What a series has at the size of a row.
-pub(super) fn at_size(row: &Row, text: String, seen: Seen) -> Point {
-    Point {
-        x: f64::from(row.key.services),
-        at: whole(row.key.services.into()),
-        text,
-        seen,
     }
 }
 
@@ -180,12 +183,7 @@ impl<'a> Source<'a> {
         metric: Metric,
         asks: impl Fn(&CellKey) -> bool,
     ) -> Vec<Series<'a>> {
-        let mut all = self.every_series(metric, asks);
-        if all.len() > MOST {
-            // In the order of modes, so that equal ones are neighbours.
-            all.dedup_by_key(|series| series.mode);
-        }
-        all
+        first_of_many(self.every_series(metric, asks))
     }
 
     /// As [`Source::series`], however many there are.
@@ -194,43 +192,9 @@ impl<'a> Source<'a> {
         metric: Metric,
         asks: impl Fn(&CellKey) -> bool,
     ) -> Vec<Series<'a>> {
-        let mut places: HashMap<(Mode, &Options), usize> = HashMap::new();
-        let mut found: Vec<(Mode, &'a Options, Vec<&'a Row>)> = Vec::new();
         let rows = self.scope.rows(self.summary);
-        for row in rows.filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric)) {
-            let (mode, options) = (row.key.mode, &row.key.options);
-            let place = *places.entry((mode, options)).or_insert(found.len());
-            if place == found.len() {
-                found.push((mode, options, Vec::new()));
-            }
-            found[place].2.push(row);
-        }
-        found.sort_by_key(|(mode, ..)| *mode);
-        // Naming looks at every pair.
-        let named = found.iter().map(|(mode, options, _)| (*mode, *options));
-        let names = if found.len() > 20 * MOST {
-            named.map(|(mode, _)| mode.to_string()).collect()
-        } else {
-            series_names(&named.collect::<Vec<_>>())
-        };
-        let mut variants: BTreeMap<Mode, usize> = BTreeMap::new();
-        let series = found.into_iter().zip(names);
-        series
-            .map(|((mode, options, mut rows), name)| {
-                rows.sort_by_key(|row| row.key.services);
-                let variant = variants.entry(mode).or_default();
-                let style = Style::of(mode, *variant);
-                *variant += 1;
-                Series {
-                    name,
-                    mode,
-                    options,
-                    metric,
-                    style,
-                    rows,
-                }
-            })
-            .collect()
+        let rows = rows.filter(|row| asks(&row.key) && row.metric.is_none_or(|m| m == metric));
+        series_of(rows, metric, Over::Services)
     }
 
     /// The fitted curve of a series, where there is one.
@@ -251,6 +215,61 @@ impl<'a> Source<'a> {
             })
             .find(|fit| fit.model != FitModel::Power)
     }
+}
+
+/// Of more series than a chart can hold the first of each mode.
+pub(super) fn first_of_many(mut all: Vec<Series<'_>>) -> Vec<Series<'_>> {
+    if all.len() > MOST {
+        // In the order of modes, so that equal ones are neighbours.
+        all.dedup_by_key(|series| series.mode);
+    }
+    all
+}
+
+/// Rows of a metric as series, in the order of modes, with their looks.
+pub(super) fn series_of<'a>(
+    all: impl Iterator<Item = &'a Row>,
+    metric: Metric,
+    over: Over,
+) -> Vec<Series<'a>> {
+    let mut places: HashMap<(Mode, &Options), usize> = HashMap::new();
+    let mut found: Vec<(Mode, &'a Options, Vec<&'a Row>)> = Vec::new();
+    for row in all {
+        let (mode, options) = (row.key.mode, &row.key.options);
+        let place = *places.entry((mode, options)).or_insert(found.len());
+        if place == found.len() {
+            found.push((mode, options, Vec::new()));
+        }
+        found[place].2.push(row);
+    }
+    // Equal modes stay in the order in which they were found: that of the summary's cells.
+    found.sort_by_key(|(mode, ..)| *mode);
+    // Naming looks at every pair.
+    let named = found.iter().map(|(mode, options, _)| (*mode, *options));
+    let names = if found.len() > 20 * MOST {
+        named.map(|(mode, _)| mode.to_string()).collect()
+    } else {
+        series_names(&named.collect::<Vec<_>>())
+    };
+    let mut variants: BTreeMap<Mode, usize> = BTreeMap::new();
+    let series = found.into_iter().zip(names);
+    series
+        .map(|((mode, options, mut rows), name)| {
+            rows.sort_by_key(|row| over.of(&row.key));
+            let variant = variants.entry(mode).or_default();
+            let style = Style::of(mode, *variant);
+            *variant += 1;
+            Series {
+                name,
+                mode,
+                options,
+                metric,
+                style,
+                over,
+                rows,
+            }
+        })
+        .collect()
 }
 
 /// The unit of times in these rows: nanoseconds, or executed instructions.

@@ -3,7 +3,7 @@
 use schema::{CellKey, Metric, Protocol, ScenarioKind};
 
 use super::axis::Axis;
-use super::chart::{Series, Source, at_size, extents, measured, over_n, unit_of_times};
+use super::chart::{Series, Source, extents, measured, over_n, unit_of_times};
 use super::figure::{Figure, Key, Line, Seen};
 use super::notes::{behind_points, crosses, described, gaps, left_out};
 use crate::quantity::{interval, value};
@@ -54,7 +54,7 @@ pub(super) fn figure(source: &Source<'_>, protocol: Protocol) -> Option<Figure> 
             .to_owned(),
     );
     notes.extend(crosses(&series));
-    notes.extend(left_out(source, Metric::Latency, asks));
+    notes.extend(left_out(&source.every_series(Metric::Latency, asks)));
     notes.extend(gaps(&series));
     Some(Figure {
         notes,
@@ -83,7 +83,7 @@ fn line(source: &Source<'_>, series: &Series<'_>, percentile: &str) -> Line {
     let points = series.measured().filter_map(|row| {
         let y = *row.quantiles.get(percentile)?;
         let seen = Seen::Median { y, ci95: None };
-        Some(at_size(row, value(y, row.unit?), seen))
+        Some(series.at(row, value(y, row.unit?), seen))
     });
     series.line_of(points, Vec::new())
 }

@@ -8,6 +8,7 @@ mod axis;
 mod chart;
 mod draw;
 mod draw_rows;
+mod endpoints;
 mod figure;
 mod first_packet_by_position;
 mod first_packet_by_size;
@@ -30,7 +31,7 @@ mod updates_at_largest;
 use std::sync::Arc;
 
 use resvg::{tiny_skia, usvg};
-use schema::summary::Summary;
+use schema::summary::{Over, Summary};
 use schema::{Protocol, ScenarioKind};
 
 use crate::load::Run;
@@ -49,8 +50,8 @@ static FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 pub struct Chart {
     /// Name of its files, without extension.
     pub name: &'static str,
-    /// Whether its first panel is a cost over N.
-    pub over_n: bool,
+    /// What its first panel is a cost over; `None` where it is of the largest N.
+    pub over: Option<Over>,
     form: Form,
 }
 
@@ -59,13 +60,13 @@ pub struct Chart {
 enum Form {
     FirstPacket(Protocol),
     Update(ScenarioKind),
-    Own(fn(&Source<'_>) -> Option<Figure>),
+    Own(Own),
 }
 
 const fn over_n(name: &'static str, form: Form) -> Chart {
     Chart {
         name,
-        over_n: true,
+        over: Some(Over::Services),
         form,
     }
 }
@@ -75,9 +76,19 @@ const fn update(scenario: ScenarioKind) -> Chart {
     over_n(scenario.name(), Form::Update(scenario))
 }
 
-const fn at_largest(name: &'static str, figure: fn(&Source<'_>) -> Option<Figure>) -> Chart {
+/// A chart with a file of its own.
+type Own = fn(&Source<'_>) -> Option<Figure>;
+
+const fn at_largest(name: &'static str, figure: Own) -> Chart {
     Chart {
-        over_n: false,
+        over: None,
+        ..over_n(name, Form::Own(figure))
+    }
+}
+
+const fn over_endpoints(name: &'static str, figure: Own) -> Chart {
+    Chart {
+        over: Some(Over::Endpoints),
         ..over_n(name, Form::Own(figure))
     }
 }
@@ -90,6 +101,7 @@ pub const fn registry() -> &'static [Chart] {
 
 const REGISTRY: &[Chart] = &[
     at_largest(IN_BRIEF, in_brief::figure),
+    over_endpoints("endpoints", endpoints::figure),
     over_n("first-packet-tcp", Form::FirstPacket(Protocol::Tcp)),
     over_n("first-packet-udp", Form::FirstPacket(Protocol::Udp)),
     at_largest("first-packet-by-position", first_packet_by_position::figure),
@@ -135,7 +147,7 @@ pub enum PlotError {
 }
 
 /// The charts of a summary. Where it holds more than one environment, variant or number of endpoints, each has
-/// charts of its own, never shared axes; one chart alone puts them side by side.
+/// charts of its own, never shared axes; one chart alone puts them side by side, and one is over endpoints.
 #[must_use]
 pub fn figures(run: &Run, summary: &Summary) -> Vec<Figure> {
     figures_of(run, summary, usize::MAX)
@@ -145,15 +157,24 @@ pub fn figures(run: &Run, summary: &Summary) -> Vec<Figure> {
 #[must_use]
 pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
     let scopes = scopes(summary);
-    let mut figures = Vec::new();
-    for (index, scope) in scopes.iter().take(most).enumerate() {
+    let (mut figures, mut groups) = (Vec::new(), 0);
+    for (index, scope) in scopes.iter().enumerate() {
+        // Scopes that differ in their endpoints alone have one chart over these, beside those of the first of them.
+        let mut before = scopes[..index].iter();
+        let leads = !before.any(|other| other.is_but_for_endpoints(scope));
+        groups += usize::from(leads);
         let source = Source {
             run,
             summary,
             scope,
         };
         for chart in registry() {
-            let Some(mut figure) = chart.figure(&source) else {
+            let over_endpoints = chart.over == Some(Over::Endpoints);
+            let is_drawn = match over_endpoints {
+                true => leads && groups <= most,
+                false => index < most,
+            };
+            let Some(mut figure) = is_drawn.then(|| chart.figure(&source)).flatten() else {
                 continue;
             };
             chart.name.clone_into(&mut figure.name);
@@ -161,7 +182,11 @@ pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
                 figure.name.push_str(&format!("-{}", index + 1));
             }
             if are_named(&scopes) {
-                figure.title = format!("{} ({})", figure.title, scope.describe());
+                let of = match over_endpoints {
+                    true => scope.describe_all(),
+                    false => scope.describe(),
+                };
+                figure.title = format!("{} ({of})", figure.title);
             }
             figures.push(figure);
         }

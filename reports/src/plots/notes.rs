@@ -1,9 +1,8 @@
 //! The sentences under a chart, and what it shows for who cannot see it.
 
-use schema::summary::Row;
-use schema::{CellKey, Metric};
+use schema::summary::{Over, Row};
 
-use super::chart::{MOST, Series, Source, measured, unit_of_times};
+use super::chart::{MOST, Series, measured, unit_of_times};
 use crate::quantity::{counted, interval, value, whole};
 use crate::statistics::extremes;
 use crate::view::grouped;
@@ -33,13 +32,8 @@ pub(super) fn samples_in_stays<'a>(rows: impl Iterator<Item = &'a Row>) -> Strin
     format!("{} in {}", range(samples, "sample"), range(stays, "stay"))
 }
 
-/// What [`Source::series`] left out of the series that answer a question.
-pub(super) fn left_out(
-    source: &Source<'_>,
-    metric: Metric,
-    asks: impl Fn(&CellKey) -> bool,
-) -> Option<String> {
-    let all = source.every_series(metric, asks);
+/// What [`first_of_many`](super::chart::first_of_many) leaves out of the series that answer a question.
+pub(super) fn left_out(all: &[Series<'_>]) -> Option<String> {
     if all.len() <= MOST {
         return None;
     }
@@ -64,7 +58,7 @@ pub(super) fn gaps(series: &[Series<'_>]) -> Vec<String> {
         let reasons = grouped(without.map(|row| {
             let reason = row.reason.clone();
             let reason = reason.unwrap_or_else(|| row.outcome.to_string());
-            (reason, whole(row.key.services.into()))
+            (reason, whole(series.over.of(&row.key).into()))
         }));
         let parts: Vec<String> = reasons
             .into_iter()
@@ -98,13 +92,14 @@ pub(super) fn described(series: &[Series<'_>]) -> String {
                 Some(format!(
                     "{} at {}",
                     value(row.median?, row.unit?),
-                    whole(row.key.services.into())
+                    whole(series.over.of(&row.key).into())
                 ))
             };
             Some(format!("{}: {} to {}", series.name, at(first)?, at(last)?))
         })
         .collect();
-    format!("Medians by number of services. {}.", ends.join("; "))
+    let over = series.first().map_or(Over::Services, |series| series.over);
+    format!("Medians by number of {over}. {}.", ends.join("; "))
 }
 
 /// What must be said of memory that was measured on the host's kernel.

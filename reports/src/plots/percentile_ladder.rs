@@ -51,7 +51,7 @@ pub(super) fn figure(source: &Source<'_>) -> Option<Figure> {
         ),
         CLOSED_LOOP.to_owned(),
     ];
-    notes.extend(left_out(source, Metric::Latency, asks));
+    notes.extend(left_out(&source.every_series(Metric::Latency, asks)));
     notes.extend(gaps(&all));
     Some(Figure {
         notes,

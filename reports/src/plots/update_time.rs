@@ -61,7 +61,7 @@ pub(super) fn figure(source: &Source<'_>, scenario: ScenarioKind) -> Option<Figu
         );
     }
     notes.extend(crosses(&all));
-    notes.extend(left_out(source, Metric::UpdateTime, asks));
+    notes.extend(left_out(&source.every_series(Metric::UpdateTime, asks)));
     notes.extend(gaps(&all));
     Some(Figure {
         notes,

@@ -64,7 +64,7 @@ fn lowest<'a>(rows: impl Iterator<Item = &'a Row>) -> Option<&'a Row> {
 }
 
 /// Whether a cell is programmed in the ordinary way of its mode.
-pub(super) fn is_ordinary(key: &CellKey) -> bool {
+pub(crate) fn is_ordinary(key: &CellKey) -> bool {
     let is = |name: OptionKey, usual: bool| key.options.get(name).is_none() || usual;
     let transport = key.options.transport();
     is(

@@ -25,6 +25,7 @@ use crate::view::grouped;
 pub use beside::{Apart, Beside, BesideLine, beside};
 pub(crate) use cells::is_censored;
 use cells::{Cells, Stay, by_seed, known};
+pub(crate) use measures::is_ordinary;
 pub use measures::{Answer, Asked, matrix};
 pub(crate) use noise::of_spreads;
 pub use ratios::{FloorRatios, Ratio, floor_ratios};

@@ -140,8 +140,12 @@ impl Scope {
     /// Whether a cell belongs here.
     #[must_use]
     pub fn holds(&self, key: &CellKey) -> bool {
+        key.endpoints == self.endpoints && self.holds_but_for_endpoints(key)
+    }
+
+    /// The same of a cell of any number of endpoints.
+    pub(crate) fn holds_but_for_endpoints(&self, key: &CellKey) -> bool {
         key.environment == self.environment
-            && key.endpoints == self.endpoints
             && key.variant == self.variant
             && match key.mode.is_floor() {
                 true => self.is_beside(key),
@@ -237,14 +241,28 @@ impl Scope {
         self.sizes(summary).first().copied().unwrap_or(0)
     }
 
+    /// Whether another one is the same but for its endpoints.
+    #[must_use]
+    pub(crate) fn is_but_for_endpoints(&self, other: &Self) -> bool {
+        let endpoints = self.endpoints;
+        let other = other.clone();
+        *self == Self { endpoints, ..other }
+    }
+
     /// Where this is, as a phrase, where scopes are named.
     #[must_use]
     pub fn describe(&self) -> String {
-        let mut place = format!(
-            "{}, {} endpoints a service",
-            self.environment,
-            whole(self.endpoints.into())
-        );
+        let endpoints = format!(", {} endpoints a service", whole(self.endpoints.into()));
+        self.described(&endpoints)
+    }
+
+    /// The same of all scopes that differ from it in their endpoints alone.
+    pub(crate) fn describe_all(&self) -> String {
+        self.described("")
+    }
+
+    fn described(&self, endpoints: &str) -> String {
+        let mut place = format!("{}{endpoints}", self.environment);
         if !self.variant.is_empty() {
             place.push_str(&format!(", variant {}", self.variant));
         }

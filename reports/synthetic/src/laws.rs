@@ -1,7 +1,7 @@
 //! What things cost in the synthetic world, as functions of N. Sizes are of the order that one real host
 //! showed; nobody measured them.
 
-use schema::{Engine, Mode, ScenarioKind, Transport};
+use schema::{Engine, Metric, Mode, ScenarioKind, Transport};
 
 /// How a mode is programmed: transport, and engine where the mode has one.
 #[derive(Debug, Clone, Copy)]
@@ -202,6 +202,24 @@ pub(crate) fn counts(mode: Mode, n: f64) -> [f64; 4] {
         _ => [5.0 * n + 9.0, 3.0 * n + 12.0, n + 3.0, 3.0 * n],
     }
     .map(f64::round)
+}
+
+/// Whether rules of a mode have comments, which kube-proxy leaves out of large clusters.
+pub(crate) const fn has_comments(mode: Mode) -> bool {
+    matches!(mode, Mode::IptablesLegacy | Mode::IptablesNft | Mode::Ipset)
+}
+
+/// What a metric of so many endpoints a service is beside that of two, as a factor.
+pub(crate) fn by_endpoints(mode: Mode, metric: Metric, endpoints: u32) -> f64 {
+    let each = match metric {
+        _ if mode.is_floor() => 0.0,
+        Metric::Latency if has_comments(mode) => 4.0e-4,
+        Metric::Latency => 0.0,
+        Metric::KernelMemory if has_comments(mode) => 0.6,
+        Metric::KernelMemory => 0.15,
+        _ => 2.0e-3,
+    };
+    (1.0 + each * f64::from(endpoints)) / (1.0 + 2.0 * each)
 }
 
 /// Largest resident set of the tool, bytes; `None` where no tool is started.

@@ -219,6 +219,41 @@ pub fn run_of_types(shape: &Shape, mixes: &[Mix]) -> Run {
     all.unwrap_or_else(|| run(shape))
 }
 
+/// Endpoints in all, above which kube-proxy writes rules without comments.
+const LARGE_CLUSTER: u32 = 1_000;
+
+/// As [`run_on`], with services of so many endpoints each, each number with noise of its own; rules have comments where
+/// kube-proxy would write them.
+#[must_use]
+pub fn run_over_endpoints(shape: &Shape, kernels: &[&str], numbers: &[u32]) -> Run {
+    let mut all: Option<Run> = None;
+    for (index, endpoints) in (0..).zip(numbers) {
+        let seed = shape.seed + 100 * index;
+        let shape = Shape {
+            seed,
+            ..shape.clone()
+        };
+        let mut one = run_on(&shape, kernels);
+        for cell in &mut one.cells {
+            let key = &mut cell.key;
+            key.endpoints = *endpoints;
+            key.options.remove(OptionKey::LargeCluster);
+            if laws::has_comments(key.mode) {
+                let large = key.services * endpoints > LARGE_CLUSTER;
+                let large = if large { "on" } else { "off" };
+                key.options.set(OptionKey::LargeCluster, large);
+            }
+            for series in &mut cell.series {
+                let by = laws::by_endpoints(key.mode, series.metric, *endpoints);
+                let values = series.values.iter_mut();
+                values.for_each(|value| *value = (*value * by).round());
+            }
+        }
+        append(&mut all, one);
+    }
+    all.unwrap_or_else(|| run_on(shape, kernels))
+}
+
 /// Moves a run into guests that QEMU translates; with `-icount` its times are executed instructions, and each block has
 /// a seed of its own.
 pub fn translate(run: &mut Run, accel: Accelerator) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, PreEscaped, html};
-use schema::summary::Summary;
+use schema::summary::{Over, Summary};
 use schema::{Metric, Mode, OptionKey};
 
 use crate::load::Run;
@@ -157,7 +157,7 @@ fn ratio(ratio: &Ratio) -> String {
 /// Whether that is the name of a chart whose first panel is a cost over N.
 fn over_n(name: &str) -> bool {
     let mut charts = plots::registry().iter();
-    charts.any(|chart| chart.over_n && chart.name == name)
+    charts.any(|chart| chart.over == Some(Over::Services) && chart.name == name)
 }
 
 /// The charts over N, small: what grows shows at a glance.
