@@ -168,7 +168,8 @@ mod tests {
             assert!(!text.contains(word), "{text}");
         }
         let again = shape(&text);
-        let [of_dump, of_shape] = [dump, again].map(|shape| services(&shape, Family::Ipv4).unwrap());
+        let [of_dump, of_shape] =
+            [dump, again].map(|shape| services(&shape, Family::Ipv4).unwrap());
         assert_eq!(of_dump, of_shape);
         assert_eq!((of_dump.kinds().len(), of_dump.endpoints()), (1, 3));
         assert_eq!(of_dump.kinds()[0].port, 443);
@@ -178,7 +179,10 @@ mod tests {
     fn what_no_lab_has_is_not_measured_and_nothing_else_is_one_line() {
         assert_eq!(usable(&shape(SLICES)), 1);
         let Usage(why) = services(&shape(SLICES), Family::Ipv6).unwrap_err();
-        assert!(why.starts_with("no service of IPv6 ") && !why.contains('\n'), "{why}");
+        assert!(
+            why.starts_with("no service of IPv6 ") && !why.contains('\n'),
+            "{why}"
+        );
     }
 
     #[test]

@@ -413,8 +413,14 @@ mod tests {
         let services = recipe.population(all + ADDED_SERVICES).services;
         for (service, kind) in services.iter().zip(imported.kinds()) {
             let (exposure, endpoints) = (&service.exposure, service.endpoints.len() as u32);
-            assert_eq!((service.frontend.port, service.frontend.protocol), (kind.port, kind.protocol));
-            assert_eq!((endpoints, service.local.len() as u32), (kind.endpoints, kind.local));
+            assert_eq!(
+                (service.frontend.port, service.frontend.protocol),
+                (kind.port, kind.protocol)
+            );
+            assert_eq!(
+                (endpoints, service.local.len() as u32),
+                (kind.endpoints, kind.local)
+            );
             assert_eq!(exposure.node_port.is_some(), kind.node_port);
             assert_eq!(exposure.load_balancer.len() as u32, kind.load_balancers);
             assert_eq!(exposure.external.len() as u32, kind.externals);
@@ -427,7 +433,9 @@ mod tests {
         let spare = [false, true].into_iter().flat_map(|is_local| {
             (0..SPARE_SERVICES).map(move |nth| recipe.spare_endpoint(all, nth, is_local))
         });
-        let endpoints = services.iter().flat_map(|service| service.endpoints.iter().copied());
+        let endpoints = services
+            .iter()
+            .flat_map(|service| service.endpoints.iter().copied());
         let endpoints: Vec<Endpoint> = endpoints.chain(spare).collect();
         let each: HashSet<&Endpoint> = endpoints.iter().collect();
         assert_eq!(each.len(), endpoints.len());
@@ -458,16 +466,23 @@ mod tests {
 
     #[test]
     fn what_the_plan_has_no_room_for_is_refused_with_its_limit() {
-        let refused = |kinds: Vec<Kind>| Imported::new(String::new(), kinds).unwrap_err().to_string();
+        let refused =
+            |kinds: Vec<Kind>| Imported::new(String::new(), kinds).unwrap_err().to_string();
         assert_eq!(refused(Vec::new()), NoRoom::Nothing.to_string());
-        assert!(refused(vec![plain(Protocol::Tcp, 1_001)]).contains("1001 endpoints, and one may have 1000"));
+        assert!(
+            refused(vec![plain(Protocol::Tcp, 1_001)])
+                .contains("1001 endpoints, and one may have 1000")
+        );
         let ports = Kind {
             node_port: true,
             ..plain(Protocol::Tcp, 1)
         };
         assert!(refused(vec![ports; 2_669]).contains("the lab's plan holds 2768"));
         assert!(Imported::new(String::new(), vec![ports; 2_668]).is_ok());
-        assert!(refused(vec![plain(Protocol::Tcp, 1); 99_901]).contains("services, and the lab's plan holds 100000"));
+        assert!(
+            refused(vec![plain(Protocol::Tcp, 1); 99_901])
+                .contains("services, and the lab's plan holds 100000")
+        );
         assert!(refused(vec![plain(Protocol::Tcp, 1_000); 6_300]).contains("endpoints"));
     }
 }

@@ -89,7 +89,9 @@ fn of_some_addresses(
     let each: BTreeSet<Frontend> = wanted.keys().map(|(_, to)| *to).collect();
     let step = each.len().div_ceil(MOST_ADDRESSES).max(1);
     let asked: BTreeSet<Frontend> = each.into_iter().step_by(step).collect();
-    wanted.into_iter().filter(move |((_, to), _)| asked.contains(to))
+    wanted
+        .into_iter()
+        .filter(move |((_, to), _)| asked.contains(to))
 }
 
 /// What a service has, as far as flows to it are treated by it: as many of these as there are types, or kinds in a cluster.
