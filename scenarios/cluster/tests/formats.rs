@@ -75,7 +75,8 @@ fn all_told(cluster: &Cluster) -> Vec<String> {
 const POPULATION: [&str; 4] = [
     "10.140.0.10:53/tcp ClusterIp port None external [] balanced [] ranges [] keeps None -> 10.80.1.3:53",
     "10.140.0.10:53/udp ClusterIp port None external [] balanced [] ranges [] keeps None -> 10.80.1.3:53 10.80.2.3:53",
-    "10.140.7.7:443/tcp LoadBalancer port Some(Some(31443)) external [] balanced [203.0.113.20] ranges [198.51.100.0/25] keeps Some(Some(10800)) -> 10.80.1.5:9443 10.80.2.6:9443",
+    "10.140.7.7:443/tcp LoadBalancer port Some(Some(31443)) external [] balanced [203.0.113.20] ranges [198.51.100.0/25] \
+        keeps Some(Some(10800)) -> 10.80.1.5:9443 10.80.2.6:9443",
     "10.140.9.1:80/tcp ClusterIp port None external [] balanced [] ranges [] keeps None -> ",
 ];
 
@@ -227,7 +228,9 @@ fn of_a_service_without_ready_endpoints_those_that_leave_and_serve_are_used() {
 
 #[test]
 fn a_service_of_another_api_is_none() {
-    let knative = r#"{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"name":"x"},"spec":{"clusterIP":"10.140.9.9","ports":[{"port":1}]}}"#;
+    let spec = r#"{"clusterIP":"10.140.9.9","ports":[{"port":1}]}"#;
+    let knative =
+        format!(r#"{{"apiVersion":"serving.knative.dev/v1","kind":"Service","spec":{spec}}}"#);
     let cluster = read_text(&format!("{knative}\n{}", text("kubectl-list.json"))).unwrap();
     assert_eq!(cluster.services.len(), 4);
     assert_eq!(cluster.objects.others, 1);

@@ -12,7 +12,7 @@ use cluster::{
 /// The folder, where it is there.
 fn folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cluster-files");
-    let there = folder.join("INDEX.md").exists();
+    let there = folder.is_dir();
     if !there {
         testing::skip(
             "cluster-files",
@@ -338,7 +338,7 @@ fn every_file_is_asked_for_here_and_only_two_are_refused() {
     let mut files: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "INDEX.md")
+        .filter(|name| !name.ends_with(".md"))
         .collect();
     files.sort_unstable();
     assert_eq!(files.len(), 13, "{files:?}");
