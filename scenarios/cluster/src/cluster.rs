@@ -7,10 +7,10 @@ use crate::ipset::Fill;
 use crate::note::Notes;
 use crate::service::{Net, Service};
 
-/// A mode of kube-proxy.
+/// A mode of kube-proxy, which a dump of rules is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum Origin {
     /// Mode iptables, of whichever engine.
     Iptables,
     /// Mode ipvs.
@@ -55,7 +55,7 @@ pub struct Cluster {
     /// What was read, in order.
     pub formats: Vec<Format>,
     /// The mode of the node; `None` where no dump of rules tells, or several tell several.
-    pub mode: Option<Mode>,
+    pub mode: Option<Origin>,
     /// What was not understood, and what was left out and why.
     pub notes: Notes,
 }

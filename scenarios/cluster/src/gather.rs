@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use crate::api::{Store, Taken};
-use crate::cluster::{Cluster, Format, Mode};
+use crate::cluster::{Cluster, Format, Origin};
 use crate::found::{Found, Source};
 use crate::input::{Fault, Input, LIMIT, Line};
 use crate::ipset::Sets;
@@ -34,7 +34,7 @@ struct All {
     stale_chains: u64,
     pod_ranges: Vec<Net>,
     formats: BTreeSet<Format>,
-    shape_mode: Option<Mode>,
+    shape_mode: Option<Origin>,
     unknown: u32,
     notes: Notes,
 }
@@ -578,7 +578,7 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
         node_ports.extend(traced.node_ports);
     }
     found.extend(ipvs::of_sets(&sets, all.sets_of));
-    let modes: BTreeSet<Mode> = found
+    let modes: BTreeSet<Origin> = found
         .iter()
         .filter_map(|found| mode(found.source))
         .collect();
@@ -606,11 +606,11 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
 }
 
 /// The mode that a kind of dump is of.
-const fn mode(source: Source) -> Option<Mode> {
+const fn mode(source: Source) -> Option<Origin> {
     match source {
-        Source::Nftables => Some(Mode::Nftables),
-        Source::Iptables => Some(Mode::Iptables),
-        Source::Ipvs | Source::Ipset => Some(Mode::Ipvs),
+        Source::Nftables => Some(Origin::Nftables),
+        Source::Iptables => Some(Origin::Iptables),
+        Source::Ipvs | Source::Ipset => Some(Origin::Ipvs),
         Source::Api | Source::Shape => None,
     }
 }

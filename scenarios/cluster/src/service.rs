@@ -272,7 +272,8 @@ pub struct Service {
     /// For how long a client keeps its endpoint, seconds; `None` where it does not. `Some(None)`: it does, for a time that is
     /// not known (`/proc/net/ip_vs` has it in ticks of the kernel's).
     pub affinity_seconds: Option<Option<u32>>,
-    /// Its endpoints; `None` where the dump does not say which, nor how many.
+    /// Its endpoints; `None` where the dump does not say which, nor how many. Of a service with
+    /// [`Service::internal_local`] a dump of rules has those of its node alone.
     pub endpoints: Option<Vec<Endpoint>>,
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use cluster::{Cluster, Format, Mode, Refused, Service, Shape, Vip};
+use cluster::{Cluster, Format, Origin, Refused, Service, Shape, Vip};
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -87,24 +87,24 @@ fn the_population_is_the_same_from_every_format() {
         (&["kubectl-list.yaml"], None),
         (&["services-and-endpoints.json"], None),
         (&["slices-v1beta1.jsonl"], None),
-        (&["iptables-save.txt"], Some(Mode::Iptables)),
-        (&["nft-list-ruleset.txt"], Some(Mode::Nftables)),
-        (&["nft-service-names.txt"], Some(Mode::Nftables)),
-        (&["nft-json.json"], Some(Mode::Nftables)),
-        (&["ipvsadm-save.txt", "ipset-save.txt"], Some(Mode::Ipvs)),
-        (&["ipset-save.txt", "ipvsadm-list.txt"], Some(Mode::Ipvs)),
+        (&["iptables-save.txt"], Some(Origin::Iptables)),
+        (&["nft-list-ruleset.txt"], Some(Origin::Nftables)),
+        (&["nft-service-names.txt"], Some(Origin::Nftables)),
+        (&["nft-json.json"], Some(Origin::Nftables)),
+        (&["ipvsadm-save.txt", "ipset-save.txt"], Some(Origin::Ipvs)),
+        (&["ipset-save.txt", "ipvsadm-list.txt"], Some(Origin::Ipvs)),
         // Parts of one cluster.
         (
             &["kubectl-list.json", "iptables-save.txt"],
-            Some(Mode::Iptables),
+            Some(Origin::Iptables),
         ),
         (
             &["nft-json.json", "slices-v1beta1.jsonl"],
-            Some(Mode::Nftables),
+            Some(Origin::Nftables),
         ),
         (
             &["ipvsadm-save.txt", "ipset-save.txt", "kubectl-list.yaml"],
-            Some(Mode::Ipvs),
+            Some(Origin::Ipvs),
         ),
     ] {
         let cluster = read(names).unwrap();

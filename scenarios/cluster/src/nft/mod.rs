@@ -339,6 +339,10 @@ impl Table {
             }
             traced.found.push(found(service, file, line));
         }
+        let served = outside
+            .iter()
+            .filter_map(|(place, base, ..)| Some((name(base.as_deref()?)?, place.1)));
+        let served: HashSet<(Name, Protocol)> = served.collect();
         // Where the ClusterIP itself is refused it is the one in the set, or the first.
         let mut refused = std::mem::take(&mut self.refused_services);
         let in_set = |element: &Element| {
@@ -356,8 +360,11 @@ impl Table {
             };
             let none_local = element.verdict == Some(Verdict::Drop);
             let name = Name::parse(&element.comment);
-            let known = name.clone().and_then(|name| by_name.get(&(name, place.1)));
-            if known.is_some() {
+            let key = name.clone().map(|name| (name, place.1));
+            let known = key.as_ref().is_some_and(|key| by_name.contains_key(key));
+            // Where others are served under its name, and it is no ClusterIP, it is one of them.
+            let served = key.is_some_and(|key| served.contains(&key)) && !in_set(&element);
+            if known || served {
                 outside.push((place, None, element.comment, none_local, line));
                 continue;
             }
