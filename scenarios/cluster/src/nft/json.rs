@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::{Element, Rule, Ruleset, To, Verdict};
@@ -18,8 +18,8 @@ struct Object {
     map: Option<Set>,
     chain: Option<Chain>,
     rule: Option<RuleObject>,
-    table: Option<Value>,
-    metainfo: Option<Value>,
+    table: Option<IgnoredAny>,
+    metainfo: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]

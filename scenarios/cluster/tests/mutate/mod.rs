@@ -40,6 +40,7 @@ pub const READERS: [(&str, &[&[u8]]); 11] = [
             include_bytes!("../data/nft-list-ruleset.txt"),
             include_bytes!("../data/nft-service-names.txt"),
             include_bytes!("../data/addresses-nft.txt"),
+            include_bytes!("../data/addresses-nft.txt"),
         ],
     ),
     ("nft-json", &[include_bytes!("../data/nft-json.json")]),
