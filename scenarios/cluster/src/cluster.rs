@@ -3,33 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Objects;
-use crate::found::Source;
 use crate::ipset::Fill;
 use crate::note::Notes;
 use crate::service::{Net, Service};
 
-/// A mode of kube-proxy.
+/// A mode of kube-proxy, which a dump of rules is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum Origin {
     /// Mode iptables, of whichever engine.
     Iptables,
     /// Mode ipvs.
     Ipvs,
     /// Mode nftables.
     Nftables,
-}
-
-impl Mode {
-    /// That of a kind of dump.
-    pub(crate) const fn of(source: Source) -> Option<Self> {
-        match source {
-            Source::Nftables => Some(Self::Nftables),
-            Source::Iptables => Some(Self::Iptables),
-            Source::Ipvs | Source::Ipset => Some(Self::Ipvs),
-            Source::Api | Source::Shape => None,
-        }
-    }
 }
 
 /// A format that was read.
@@ -68,7 +55,7 @@ pub struct Cluster {
     /// What was read, in order.
     pub formats: Vec<Format>,
     /// The mode of the node; `None` where no dump of rules tells, or several tell several.
-    pub mode: Option<Mode>,
+    pub mode: Option<Origin>,
     /// What was not understood, and what was left out and why.
     pub notes: Notes,
 }

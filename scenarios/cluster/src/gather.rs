@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use crate::api::{Store, Taken};
-use crate::cluster::{Cluster, Format, Mode};
-use crate::found::Found;
+use crate::cluster::{Cluster, Format, Origin};
+use crate::found::{Found, Source};
 use crate::input::{Fault, Input, LIMIT, Line};
 use crate::ipset::Sets;
 use crate::iptables::Rules;
@@ -17,6 +17,8 @@ use crate::piece::{About, Broken, List, Piece, Raw};
 use crate::service::Net;
 use crate::{iptables, ipvs, json, nft, shape, yaml};
 
+/// How many parts of a file that nobody knows are read before it is given up, where nothing else has come.
+const PATIENCE: u64 = 100_000;
 /// How deep lists may stand in lists: a List of ServiceLists.
 const DEEPEST_LISTS: usize = 4;
 
@@ -32,7 +34,7 @@ struct All {
     stale_chains: u64,
     pod_ranges: Vec<Net>,
     formats: BTreeSet<Format>,
-    shape_mode: Option<Mode>,
+    shape_mode: Option<Origin>,
     unknown: u32,
     notes: Notes,
 }
@@ -51,6 +53,8 @@ struct File {
     /// Whether there is anything but blanks, and whether any of it was known.
     written: bool,
     known: bool,
+    /// How much of it was not.
+    strange: u64,
     /// Inside of the logs of a `kubectl cluster-info dump`.
     logs: bool,
     /// The line in which it is cut.
@@ -235,7 +239,7 @@ impl All {
 
 impl File {
     fn read<R: BufRead>(&mut self, input: &mut Input<R>, all: &mut All) -> Result<(), Fault> {
-        loop {
+        while self.known || self.strange < PATIENCE {
             let open = self.text.is_open() || self.logs;
             if !open && self.begins_json(input)? {
                 self.json(input, all)?;
@@ -277,6 +281,7 @@ impl File {
 
     /// Notes what was not understood.
     fn not(&mut self, all: &mut All, line: u64, what: String) {
+        self.strange += 1;
         if self.first.is_none() {
             self.first = Some(format!("line {line}: {what}"));
         }
@@ -428,15 +433,15 @@ impl File {
             self.logs = !text.starts_with("==== END logs for ");
             return;
         }
-        let decorated = plain(text);
-        // Colours may stand inside of words.
-        let taken = match text.contains('\u{1b}') {
-            true => self.taken(&decorated, line),
-            false => self.taken(text, line).or_else(|| {
-                let other = decorated != text;
-                other.then(|| self.taken(&decorated, line)).flatten()
-            }),
-        };
+        // Colours may stand inside of words, everything else before the first one.
+        let coloured = text.contains('\u{1b}');
+        let taken = (!coloured).then(|| self.taken(text, line)).flatten();
+        let taken = taken.or_else(|| {
+            let undecorated = plain(text);
+            (undecorated != text)
+                .then(|| self.taken(&undecorated, line))
+                .flatten()
+        });
         match taken {
             Some(Ok(())) => self.known = true,
             Some(Err(what)) => {
@@ -573,9 +578,9 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
         node_ports.extend(traced.node_ports);
     }
     found.extend(ipvs::of_sets(&sets, all.sets_of));
-    let modes: BTreeSet<Mode> = found
+    let modes: BTreeSet<Origin> = found
         .iter()
-        .filter_map(|found| Mode::of(found.source))
+        .filter_map(|found| mode(found.source))
         .collect();
     let services = merge(found, labels, &mut notes)?;
     if services.is_empty() {
@@ -598,4 +603,14 @@ fn finish(all: All, labels: &[String]) -> Result<Cluster, Refused> {
         },
         notes,
     })
+}
+
+/// The mode that a kind of dump is of.
+const fn mode(source: Source) -> Option<Origin> {
+    match source {
+        Source::Nftables => Some(Origin::Nftables),
+        Source::Iptables => Some(Origin::Iptables),
+        Source::Ipvs | Source::Ipset => Some(Origin::Ipvs),
+        Source::Api | Source::Shape => None,
+    }
 }

@@ -1,6 +1,6 @@
 //! `ipset save`: kube-proxy's sets of mode ipvs, and how full every set is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::service::{Net, Protocol};
@@ -33,7 +33,8 @@ pub(crate) struct Sets {
     pub(crate) only_local: HashSet<Place>,
     pub(crate) node_ports: HashSet<(Protocol, u16)>,
     pub(crate) node_ports_only_local: HashSet<(Protocol, u16)>,
-    pub(crate) ranges: Vec<(Place, Net)>,
+    /// Sources that load balancers are for.
+    pub(crate) ranges: HashMap<Place, BTreeSet<Net>>,
     /// Endpoints of this node, where the set is there.
     pub(crate) local: Option<HashSet<Place>>,
 }
@@ -91,10 +92,8 @@ impl Sets {
         self.node_ports.extend(other.node_ports);
         self.node_ports_only_local
             .extend(other.node_ports_only_local);
-        for range in other.ranges {
-            if !self.ranges.contains(&range) {
-                self.ranges.push(range);
-            }
+        for (place, nets) in other.ranges {
+            self.ranges.entry(place).or_default().extend(nets);
         }
         if let Some(local) = other.local {
             self.local.get_or_insert_default().extend(local);
@@ -134,7 +133,7 @@ impl Sets {
                 let net = field()
                     .parse()
                     .map_err(|()| "an entry without a range of sources")?;
-                self.ranges.push((place, net));
+                self.ranges.entry(place).or_default().insert(net);
                 return Ok(());
             }
             if set.ends_with("-LOCAL") {

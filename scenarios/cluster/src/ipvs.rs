@@ -463,10 +463,8 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
             }
             By::LoadBalancer => {
                 service.load_balancer_ips.push(Some(address));
-                let ranges = sets.ranges.iter().filter(|(of, _)| *of == place);
-                service
-                    .source_ranges
-                    .extend(ranges.map(|(_, net)| Some(*net)));
+                let ranges = sets.ranges.get(&place).into_iter().flatten();
+                service.source_ranges.extend(ranges.map(|net| Some(*net)));
             }
             By::External | By::Cluster => service.external_ips.push(Some(address)),
         }
@@ -602,7 +600,10 @@ TCP  C000021F:7580 rr
 
     #[test]
     fn marks_and_tunnels_are_not_kube_proxys() {
-        let text = "-A -f 7 -6 -s rr\n-a -f 7 -6 -r 10.0.3.9:0 -g -w 1\n-A -t 10.0.0.1:80 -s sh\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -i -w 1 --tun-type gue";
+        let text = "-A -f 7 -6 -s rr
+-a -f 7 -6 -r 10.0.3.9:0 -g -w 1
+-A -t 10.0.0.1:80 -s sh
+-a -t 10.0.0.1:80 -r 10.1.0.1:80 -i -w 1 --tun-type gue";
         let (services, _, notes) = services(table(text), &Sets::default());
         assert!(services.is_empty());
         assert_eq!(notes.left_out, 2);

@@ -38,7 +38,7 @@ mod summary;
 mod yaml;
 
 pub use api::Objects;
-pub use cluster::{Cluster, Format, Mode};
+pub use cluster::{Cluster, Format, Origin};
 pub use gather::read;
 pub use ipset::Fill;
 pub use note::{Note, NoteKind, Notes, Refused};

@@ -1,6 +1,7 @@
 //! What a service of a cluster is: a VIP, a port and a protocol with what stands behind them. `None` inside of a field is
 //! what no dump says: an address that is not in the text, a node port without its number.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -271,7 +272,8 @@ pub struct Service {
     /// For how long a client keeps its endpoint, seconds; `None` where it does not. `Some(None)`: it does, for a time that is
     /// not known (`/proc/net/ip_vs` has it in ticks of the kernel's).
     pub affinity_seconds: Option<Option<u32>>,
-    /// Its endpoints; `None` where the dump does not say which, nor how many.
+    /// Its endpoints; `None` where the dump does not say which, nor how many. Of a service with
+    /// [`Service::internal_local`] a dump of rules has those of its node alone.
     pub endpoints: Option<Vec<Endpoint>>,
 }
 
@@ -294,6 +296,15 @@ impl Service {
             affinity_seconds: None,
             endpoints: None,
         }
+    }
+
+    /// What its addresses make of it, once all are known: sources without its load balancer's own address, which may come
+    /// in from the node itself, and its type.
+    pub(crate) fn settle(&mut self) {
+        let own: HashSet<IpAddr> = self.load_balancer_ips.iter().flatten().copied().collect();
+        let is_own = |net: Net| net.host().is_some_and(|address| own.contains(&address));
+        self.source_ranges.retain(|net| !net.is_some_and(is_own));
+        self.set_type();
     }
 
     /// Gives it the type that its addresses make.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cluster::{Cluster, Mode};
+use crate::cluster::{Cluster, Origin};
 use crate::found::{Found, Source};
 use crate::note::Refused;
 use crate::piece::Raw;
@@ -27,7 +27,7 @@ const MAX_ENDPOINTS: u64 = 3_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// The mode that the dump came from, where one was told.
-    pub mode: Option<Mode>,
+    pub mode: Option<Origin>,
     /// Its VIPs, those of one kind together, in the order of their kinds.
     pub groups: Vec<Group>,
 }
@@ -125,7 +125,7 @@ struct Head {
     format: String,
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    mode: Option<Mode>,
+    mode: Option<Origin>,
     #[serde(default)]
     services: u64,
 }
@@ -278,7 +278,7 @@ impl Reader {
         unknown: &mut u32,
         file: usize,
         label: &str,
-    ) -> Result<(Vec<Found>, Option<Mode>), Refused> {
+    ) -> Result<(Vec<Found>, Option<Origin>), Refused> {
         let Some(head) = self.head else {
             return Ok((Vec::new(), None));
         };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::api::Objects;
-use crate::cluster::{Cluster, Format, Mode};
+use crate::cluster::{Cluster, Format, Origin};
 use crate::ipset::Fill;
 use crate::service::{Family, Protocol, Service, ServiceType};
 
@@ -60,7 +60,7 @@ pub struct Summary {
     /// Parts of files that were not understood.
     pub not_understood: u64,
     /// The node's mode.
-    pub mode: Option<Mode>,
+    pub mode: Option<Origin>,
     /// What was read.
     pub formats: Vec<Format>,
     /// Kubernetes objects.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use cluster::{Cluster, Format, Mode, Refused, Service, Shape, Vip};
+use cluster::{Cluster, Format, Origin, Refused, Service, Shape, Vip};
 
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -75,7 +75,8 @@ fn all_told(cluster: &Cluster) -> Vec<String> {
 const POPULATION: [&str; 4] = [
     "10.140.0.10:53/tcp ClusterIp port None external [] balanced [] ranges [] keeps None -> 10.80.1.3:53",
     "10.140.0.10:53/udp ClusterIp port None external [] balanced [] ranges [] keeps None -> 10.80.1.3:53 10.80.2.3:53",
-    "10.140.7.7:443/tcp LoadBalancer port Some(Some(31443)) external [] balanced [203.0.113.20] ranges [198.51.100.0/25] keeps Some(Some(10800)) -> 10.80.1.5:9443 10.80.2.6:9443",
+    "10.140.7.7:443/tcp LoadBalancer port Some(Some(31443)) external [] balanced [203.0.113.20] ranges [198.51.100.0/25] \
+        keeps Some(Some(10800)) -> 10.80.1.5:9443 10.80.2.6:9443",
     "10.140.9.1:80/tcp ClusterIp port None external [] balanced [] ranges [] keeps None -> ",
 ];
 
@@ -86,24 +87,24 @@ fn the_population_is_the_same_from_every_format() {
         (&["kubectl-list.yaml"], None),
         (&["services-and-endpoints.json"], None),
         (&["slices-v1beta1.jsonl"], None),
-        (&["iptables-save.txt"], Some(Mode::Iptables)),
-        (&["nft-list-ruleset.txt"], Some(Mode::Nftables)),
-        (&["nft-service-names.txt"], Some(Mode::Nftables)),
-        (&["nft-json.json"], Some(Mode::Nftables)),
-        (&["ipvsadm-save.txt", "ipset-save.txt"], Some(Mode::Ipvs)),
-        (&["ipset-save.txt", "ipvsadm-list.txt"], Some(Mode::Ipvs)),
+        (&["iptables-save.txt"], Some(Origin::Iptables)),
+        (&["nft-list-ruleset.txt"], Some(Origin::Nftables)),
+        (&["nft-service-names.txt"], Some(Origin::Nftables)),
+        (&["nft-json.json"], Some(Origin::Nftables)),
+        (&["ipvsadm-save.txt", "ipset-save.txt"], Some(Origin::Ipvs)),
+        (&["ipset-save.txt", "ipvsadm-list.txt"], Some(Origin::Ipvs)),
         // Parts of one cluster.
         (
             &["kubectl-list.json", "iptables-save.txt"],
-            Some(Mode::Iptables),
+            Some(Origin::Iptables),
         ),
         (
             &["nft-json.json", "slices-v1beta1.jsonl"],
-            Some(Mode::Nftables),
+            Some(Origin::Nftables),
         ),
         (
             &["ipvsadm-save.txt", "ipset-save.txt", "kubectl-list.yaml"],
-            Some(Mode::Ipvs),
+            Some(Origin::Ipvs),
         ),
     ] {
         let cluster = read(names).unwrap();
@@ -227,7 +228,9 @@ fn of_a_service_without_ready_endpoints_those_that_leave_and_serve_are_used() {
 
 #[test]
 fn a_service_of_another_api_is_none() {
-    let knative = r#"{"apiVersion":"serving.knative.dev/v1","kind":"Service","metadata":{"name":"x"},"spec":{"clusterIP":"10.140.9.9","ports":[{"port":1}]}}"#;
+    let spec = r#"{"clusterIP":"10.140.9.9","ports":[{"port":1}]}"#;
+    let knative =
+        format!(r#"{{"apiVersion":"serving.knative.dev/v1","kind":"Service","spec":{spec}}}"#);
     let cluster = read_text(&format!("{knative}\n{}", text("kubectl-list.json"))).unwrap();
     assert_eq!(cluster.services.len(), 4);
     assert_eq!(cluster.objects.others, 1);

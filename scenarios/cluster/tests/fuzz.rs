@@ -5,7 +5,7 @@
 mod mutate;
 
 /// Files a reader; `cargo run --release -p cluster --example fuzz` reads more.
-const FILES: u64 = 400;
+const FILES: u64 = 1_000;
 
 #[test]
 fn no_broken_file_breaks_a_reader() {

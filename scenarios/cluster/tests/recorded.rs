@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use cluster::{Cluster, Mode, Service};
+use cluster::{Cluster, Origin, Service};
 
 const MINORS: [&str; 6] = ["1.32", "1.33", "1.34", "1.35", "1.36", "1.37"];
-const MODES: [(&str, Mode); 4] = [
-    ("iptables-legacy", Mode::Iptables),
-    ("iptables-nft", Mode::Iptables),
-    ("ipvs", Mode::Ipvs),
-    ("nftables", Mode::Nftables),
+const MODES: [(&str, Origin); 4] = [
+    ("iptables-legacy", Origin::Iptables),
+    ("iptables-nft", Origin::Iptables),
+    ("ipvs", Origin::Ipvs),
+    ("nftables", Origin::Nftables),
 ];
 
 fn folder() -> PathBuf {
@@ -88,7 +88,7 @@ fn every_recording_is_the_population_that_it_was_made_of() {
                     match &service.endpoints {
                         // Of a service that is for this node's pods no other node's endpoint is programmed.
                         None => assert!(service.internal_local, "{at}"),
-                        Some(_) if service.internal_local || mode == Mode::Ipvs => {
+                        Some(_) if service.internal_local || mode == Origin::Ipvs => {
                             assert!(places(service).is_subset(endpoints), "{at}");
                         }
                         Some(_) => assert_eq!(places(service), *endpoints, "{at}"),
@@ -102,7 +102,7 @@ fn every_recording_is_the_population_that_it_was_made_of() {
 }
 
 /// What two modes must agree in.
-fn told(service: &Service, mode: Mode) -> String {
+fn told(service: &Service, mode: Origin) -> String {
     let mut outside = (
         service.external_ips.clone(),
         service.load_balancer_ips.clone(),
@@ -112,7 +112,7 @@ fn told(service: &Service, mode: Mode) -> String {
     let endpoints = service.endpoints.as_ref().map(|_| places(service));
     // Sets and virtual servers do not tell what is for pods of the node alone, and have its endpoints all the same.
     let within = match mode {
-        Mode::Ipvs => None,
+        Origin::Ipvs => None,
         _ => Some((service.internal_local, endpoints)),
     };
     format!(

@@ -15,6 +15,9 @@ use rule::{Line, Rule};
 /// The most endpoints that the first choice of a cut chain is believed to have.
 const MOST_CHOICES: f64 = 10_000.0;
 
+/// The most ranges of pods that are kept; a node has one a family.
+const MOST_RANGES: usize = 64;
+
 /// Kinds of chains that are made anew for each service or endpoint.
 const MADE: [&str; 6] = ["SVC", "SVL", "EXT", "XLB", "FW", "SEP"];
 
@@ -188,6 +191,7 @@ impl Ruleset {
         let pods = rule.source_is_not && rule.target == "KUBE-MARK-MASQ";
         if pods
             && let Some(net) = rule.source
+            && self.pods.len() < MOST_RANGES
             && !self.pods.contains(&net)
         {
             self.pods.push(net);
@@ -307,7 +311,7 @@ impl Ruleset {
         let mut by_suffix: HashMap<String, usize> = HashMap::new();
         let mut by_name: HashMap<(Name, Protocol), usize> = HashMap::new();
         let portals = std::mem::take(&mut self.portals);
-        let (own, outside): (Vec<_>, Vec<_>) = portals
+        let (own, mut outside): (Vec<_>, Vec<_>) = portals
             .into_iter()
             .partition(|portal| portal.by == By::Cluster);
         let first = found.len();
@@ -345,6 +349,9 @@ impl Ruleset {
                 service.external_local |= none_local;
             }
         }
+        // One that is refused for want of local endpoints is known by where it is served.
+        outside.sort_by_key(|portal| portal.by == By::Outside);
+        let mut placed = HashSet::new();
         for portal in outside {
             let of_chain = portal
                 .leads
@@ -368,12 +375,7 @@ impl Ruleset {
                 // Without a load balancer there is a node port only by type NodePort, and few of those have external addresses.
                 By::Outside => service.node_port.is_some(),
             };
-            // One that is refused after all is known from where it is served.
-            let all = service
-                .external_ips
-                .iter()
-                .chain(&service.load_balancer_ips);
-            if all.flatten().all(|known| *known != portal.address) {
+            if placed.insert((*place, portal.address)) {
                 match balanced {
                     true => service.load_balancer_ips.push(Some(portal.address)),
                     false => service.external_ips.push(Some(portal.address)),
@@ -382,12 +384,7 @@ impl Ruleset {
         }
         for found in &mut found[first..] {
             let service = &mut found.service;
-            // A load balancer's own address may come in from the node itself.
-            let own = service.load_balancer_ips.clone();
-            service
-                .source_ranges
-                .retain(|net| !own.contains(&net.and_then(|net| net.host())));
-            service.set_type();
+            service.settle();
         }
     }
 

@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_portal_is_read_whatever_the_order_of_its_words() {
         for line in [
-            r#"-A KUBE-SERVICES -d 10.131.0.1/32 -p tcp -m comment --comment "shop/till cluster IP" -m tcp --dport 443 -j KUBE-SVC-B"#,
-            r#"[12:744] -A KUBE-SERVICES -m comment --comment "shop/till cluster IP" -m tcp -p tcp -d 10.131.0.1 --dport 443 -j KUBE-SVC-B"#,
+            r#"-A KUBE-SERVICES -d 10.131.0.1/32 -p tcp --comment "shop/till cluster IP" --dport 443 -j KUBE-SVC-B"#,
+            r#"[12:744] -A KUBE-SERVICES --comment "shop/till cluster IP" -p tcp -d 10.131.0.1 --dport 443 -j KUBE-SVC-B"#,
         ] {
             let rule = rule_of(line);
             assert_eq!(rule.destination.unwrap().to_string(), "10.131.0.1/32");

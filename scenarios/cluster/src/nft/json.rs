@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::{Element, Rule, Ruleset, To, Verdict};
@@ -18,8 +18,8 @@ struct Object {
     map: Option<Set>,
     chain: Option<Chain>,
     rule: Option<RuleObject>,
-    table: Option<Value>,
-    metainfo: Option<Value>,
+    table: Option<IgnoredAny>,
+    metainfo: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -279,13 +279,19 @@ mod tests {
     fn rules_are_those_of_the_text() {
         let mut rule = Rule::default();
         for expression in [
-            json!({"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"set": [{"prefix": {"addr": "198.51.100.0", "len": 25}}, "192.0.2.1"]}}}),
+            json!({"match": {
+                "op": "!=",
+                "left": {"payload": {"protocol": "ip", "field": "saddr"}},
+                "right": {"set": [{"prefix": {"addr": "198.51.100.0", "len": 25}}, "192.0.2.1"]},
+            }}),
             json!({"drop": null}),
         ] {
             add(&mut rule, &expression);
         }
         assert_eq!((rule.not_from.len(), rule.drops), (2, true));
-        let map = json!({"key": {"numgen": {"mode": "random", "mod": 2}}, "data": {"set": [[0, {"concat": ["10.0.0.1", 80]}], [{"range": [1, 3]}, {"concat": ["10.0.0.2", "http"]}]]}});
+        let first = json!([0, {"concat": ["10.0.0.1", 80]}]);
+        let others = json!([{"range": [1, 3]}, {"concat": ["10.0.0.2", "http"]}]);
+        let map = json!({"key": {"numgen": {"mod": 4}}, "data": {"set": [first, others]}});
         let mut rule = Rule::default();
         add(
             &mut rule,

@@ -15,6 +15,8 @@ pub(crate) use text::{Text, begins};
 
 /// The name of kube-proxy's tables.
 const TABLE: &str = "kube-proxy";
+/// The most ranges of pods that are kept; a node has one a family.
+const MOST_RANGES: usize = 64;
 /// Kinds of chains that are made anew for each service or endpoint.
 const MADE: [&str; 5] = ["service-", "local-", "external-", "firewall-", "endpoint-"];
 
@@ -299,7 +301,7 @@ impl Table {
                 .filter(|rule| may && !rule.drops)
                 .flat_map(|r| &r.not_from)
             {
-                if !traced.pods.contains(net) {
+                if traced.pods.len() < MOST_RANGES && !traced.pods.contains(net) {
                     traced.pods.push(*net);
                 }
             }
@@ -337,6 +339,10 @@ impl Table {
             }
             traced.found.push(found(service, file, line));
         }
+        let served = outside
+            .iter()
+            .filter_map(|(place, base, ..)| Some((name(base.as_deref()?)?, place.1)));
+        let served: HashSet<(Name, Protocol)> = served.collect();
         // Where the ClusterIP itself is refused it is the one in the set, or the first.
         let mut refused = std::mem::take(&mut self.refused_services);
         let in_set = |element: &Element| {
@@ -354,8 +360,11 @@ impl Table {
             };
             let none_local = element.verdict == Some(Verdict::Drop);
             let name = Name::parse(&element.comment);
-            let known = name.clone().and_then(|name| by_name.get(&(name, place.1)));
-            if known.is_some() {
+            let key = name.clone().map(|name| (name, place.1));
+            let known = key.as_ref().is_some_and(|key| by_name.contains_key(key));
+            // Where others are served under its name, and it is no ClusterIP, it is one of them.
+            let served = key.is_some_and(|key| served.contains(&key)) && !in_set(&element);
+            if known || served {
                 outside.push((place, None, element.comment, none_local, line));
                 continue;
             }
@@ -407,13 +416,11 @@ impl Table {
                     .filter(|rule| rule.drops)
                     .flat_map(|rule| &rule.not_from);
                 let service = &mut traced.found[service].service;
-                for range in ranges {
-                    if !service.source_ranges.contains(&Some(*range)) {
-                        service.source_ranges.push(Some(*range));
-                    }
-                }
+                // The same chain for each address of a load balancer.
+                service.source_ranges = ranges.map(|range| Some(*range)).collect();
             }
         }
+        let mut placed = HashSet::new();
         for ((address, protocol, port), base, comment, none_local, line) in outside {
             let Some(place) = service_of(base.as_deref(), &comment, protocol) else {
                 let what = format!(
@@ -427,11 +434,7 @@ impl Table {
             // Without a load balancer there is a node port only by type NodePort, and few of those have external addresses.
             let balanced =
                 firewalled.contains(&(address, protocol, port)) || service.node_port.is_some();
-            let all = service
-                .external_ips
-                .iter()
-                .chain(&service.load_balancer_ips);
-            if all.flatten().all(|known| *known != address) {
+            if placed.insert((place, address)) {
                 match balanced {
                     true => service.load_balancer_ips.push(Some(address)),
                     false => service.external_ips.push(Some(address)),
@@ -455,12 +458,7 @@ impl Table {
         }
         for found in &mut traced.found[first..] {
             let service = &mut found.service;
-            // A load balancer's own address may come in from the node itself.
-            let own = service.load_balancer_ips.clone();
-            service
-                .source_ranges
-                .retain(|net| !own.contains(&net.and_then(|net| net.host())));
-            service.set_type();
+            service.settle();
             if let Some(endpoints) = &mut service.endpoints {
                 endpoints.retain(|e| e.addr.is_none_or(|addr| Family::of(addr) == family));
             }
@@ -507,7 +505,8 @@ impl Table {
             _ => return service,
         };
         // Where no chain and no set tells, nothing is known.
-        let here = here.map(|(endpoints, _)| endpoints);
+        let here: Option<HashSet<_>> =
+            here.map(|(endpoints, _)| endpoints.iter().map(|e| (e.addr, e.port)).collect());
         let mut endpoints = choices;
         for endpoint in &mut endpoints {
             let place = (endpoint.addr, endpoint.port);
@@ -515,9 +514,7 @@ impl Table {
                 (Some(hairpins), _, (Some(addr), Some(port))) => {
                     Some(hairpins.contains(&(addr, protocol, port)))
                 }
-                (_, Some(here), (Some(_), _)) => {
-                    Some(here.iter().any(|e| (e.addr, e.port) == place))
-                }
+                (_, Some(here), (Some(_), _)) => Some(here.contains(&place)),
                 _ => None,
             };
         }

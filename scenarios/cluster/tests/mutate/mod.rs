@@ -10,7 +10,7 @@ use cluster::{Refused, Shape};
 const LARGEST: usize = 48 << 10;
 
 /// Files by the reader that knows them.
-pub const READERS: [(&str, &[&[u8]]); 10] = [
+pub const READERS: [(&str, &[&[u8]]); 11] = [
     (
         "kubernetes-json",
         &[
@@ -28,13 +28,19 @@ pub const READERS: [(&str, &[&[u8]]); 10] = [
     ),
     (
         "iptables-save",
-        &[include_bytes!("../data/iptables-save.txt")],
+        &[
+            include_bytes!("../data/iptables-save.txt"),
+            include_bytes!("../data/addresses-iptables.txt"),
+            include_bytes!("../data/oldest-iptables.txt"),
+        ],
     ),
     (
         "nft-text",
         &[
             include_bytes!("../data/nft-list-ruleset.txt"),
             include_bytes!("../data/nft-service-names.txt"),
+            include_bytes!("../data/addresses-nft.txt"),
+            include_bytes!("../data/addresses-nft.txt"),
         ],
     ),
     ("nft-json", &[include_bytes!("../data/nft-json.json")]),
@@ -52,6 +58,21 @@ pub const READERS: [(&str, &[&[u8]]); 10] = [
     ),
     ("ipset-save", &[include_bytes!("../data/ipset-save.txt")]),
     ("shape", &[include_bytes!("../data/kubectl-list.shape")]),
+    (
+        "mixed",
+        &[
+            include_bytes!("../data/kubectl-list.json"),
+            include_bytes!("../data/manifests.yaml"),
+            include_bytes!("../data/oldest-iptables.txt"),
+            include_bytes!("../data/addresses-iptables.txt"),
+            include_bytes!("../data/addresses-nft.txt"),
+            include_bytes!("../data/nft-json.json"),
+            include_bytes!("../data/ipvsadm-save.txt"),
+            include_bytes!("../data/proc-net-ip_vs.txt"),
+            include_bytes!("../data/ipset-save.txt"),
+            include_bytes!("../data/kubectl-list.shape"),
+        ],
+    ),
 ];
 
 /// Random numbers: splitmix64.
