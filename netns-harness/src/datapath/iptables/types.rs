@@ -242,10 +242,7 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
     assert_eq!(wanted.len(), 5 + 4 + 3);
     for (first, second) in [
         // Node ports with their counters, external IPs, load balancers; a service's external IP and its ClusterIP.
-        (
-            "-A KUBE-NODEPORTS -m comment --comment ns2/",
-            "-A KUBE-NODEPORTS -m comment --comment ns3/",
-        ),
+        ("--dport 3001 ", "--dport 3003 "),
         (
             "-d 192.168.99.22 --dport 80 -j KUBE-EXT",
             "-d 192.168.99.33 --dport 80 -j KUBE-EXT",
@@ -262,12 +259,12 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
         let mut lines: Vec<&str> = text.lines().collect();
         let places = |part| -> Vec<usize> {
             let all = lines.iter().enumerate();
-            all.filter(|(_, line)| line.contains(part))
+            all.filter(|(_, line)| line.contains(part) && !line.ends_with("DROP"))
                 .map(|(at, _)| at)
                 .collect()
         };
         let (firsts, seconds) = (places(first), places(second));
-        assert_eq!(firsts.len(), seconds.len(), "{first}");
+        assert!(!firsts.is_empty() && firsts.len() == seconds.len(), "{first}");
         for (first, second) in firsts.iter().zip(&seconds) {
             lines.swap(*first, *second);
         }
