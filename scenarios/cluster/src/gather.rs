@@ -325,7 +325,21 @@ impl File {
         self.anchors = anchors;
         match end {
             Err(broken) => self.broken(broken, input.line_number(), all),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.may_be_cut(input.ended(), input.line_number(), all);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that the last line of the file has no end, which those of tools have.
+    fn may_be_cut(&mut self, ended: bool, line: u64, all: &mut All) {
+        if !ended {
+            self.not(
+                all,
+                line,
+                "the last line does not end: it may be cut".to_owned(),
+            );
         }
     }
 
@@ -451,7 +465,10 @@ impl File {
                 .flatten()
         });
         match taken {
-            Some(Ok(())) => self.known = true,
+            Some(Ok(())) => {
+                self.known = true;
+                self.may_be_cut(line.ended, line.number, all);
+            }
             Some(Err(what)) => {
                 if !line.ended {
                     self.cut = Some(line.number);

@@ -367,6 +367,32 @@ fn a_file_that_is_cut_is_read_up_to_there_and_the_place_is_said() {
 }
 
 #[test]
+fn a_last_line_that_does_not_end_is_read_and_said_to_be_perhaps_cut() {
+    for name in [
+        "ipset-save.txt",
+        "ipvsadm-list.txt",
+        "kubectl-list.yaml",
+        "oldest-iptables.txt",
+    ] {
+        let whole = text(name);
+        let cluster = read_text(whole.trim_end()).unwrap();
+        assert_eq!(
+            all_told(&cluster),
+            all_told(&read_text(&whole).unwrap()),
+            "{name}"
+        );
+        let notes: Vec<_> = cluster
+            .notes
+            .listed
+            .iter()
+            .filter(|note| note.what.contains("may be cut"))
+            .collect();
+        assert_eq!(notes.len(), 1, "{name}");
+        assert_eq!(notes[0].line, Some(whole.lines().count() as u64), "{name}");
+    }
+}
+
+#[test]
 fn a_chain_of_which_choices_are_missing_has_as_many_endpoints_as_its_first_choice_says() {
     let rules = text("iptables-save.txt");
     let last = rules
