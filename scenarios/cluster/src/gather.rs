@@ -164,8 +164,8 @@ fn begins_yaml(line: &str) -> bool {
         || keys.iter().any(|key| first.starts_with(key))
 }
 
-/// Whether a line without indentation is none of the YAML document before it.
-fn ends_yaml(line: &str) -> bool {
+/// Whether a line without indentation is of another dump than the YAML document or the table before it.
+fn begins_another(line: &str) -> bool {
     let words = [
         "create KUBE-",
         "add KUBE-",
@@ -321,11 +321,25 @@ impl File {
     fn yaml<R: BufRead>(&mut self, input: &mut Input<R>, all: &mut All) -> Result<(), Fault> {
         let mut anchors = std::mem::take(&mut self.anchors);
         let mut each = |piece: Piece<'_>| self.piece(piece, 0, all);
-        let end = yaml::document(input, &mut anchors, &ends_yaml, &mut each);
+        let end = yaml::document(input, &mut anchors, &begins_another, &mut each);
         self.anchors = anchors;
         match end {
             Err(broken) => self.broken(broken, input.line_number(), all),
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.may_be_cut(input.ended(), input.line_number(), all);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that the last line of the file has no end, which those of tools have.
+    fn may_be_cut(&mut self, ended: bool, line: u64, all: &mut All) {
+        if !ended {
+            self.not(
+                all,
+                line,
+                "the last line does not end: it may be cut".to_owned(),
+            );
         }
     }
 
@@ -429,6 +443,14 @@ impl File {
     /// Takes in a line of text.
     fn line(&mut self, line: &Line, all: &mut All) {
         let text = line.text.trim();
+        if self.text.is_open() && begins_another(&line.text) {
+            self.text = nft::Text::default();
+            self.not(
+                all,
+                line.number,
+                format!("a table that is not closed before {}", quoted(text)),
+            );
+        }
         if self.logs || text.starts_with("==== START logs for ") {
             self.logs = !text.starts_with("==== END logs for ");
             return;
@@ -443,13 +465,16 @@ impl File {
                 .flatten()
         });
         match taken {
-            Some(Ok(())) => self.known = true,
+            Some(Ok(())) => {
+                self.known = true;
+                self.may_be_cut(line.ended, line.number, all);
+            }
             Some(Err(what)) => {
                 if !line.ended {
                     self.cut = Some(line.number);
                 }
                 self.known = true;
-                self.not(all, line.number, iptables::cut(text, what));
+                self.not(all, line.number, format!("{what}: {}", quoted(text)));
             }
             // What is left between objects, and what tools say of themselves.
             None if text.starts_with('#') || text.bytes().all(|byte| b"{}[],".contains(&byte)) => {}

@@ -23,7 +23,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
     /// Its number, from 1.
     pub(crate) number: u64,
-    /// Whether it ends with a line feed: the last one of a file that is cut does not.
+    /// Whether it ends with a line feed.
     pub(crate) ended: bool,
     /// Whether all of it is in `text`.
     pub(crate) whole: bool,
@@ -41,6 +41,8 @@ pub(crate) struct Input<R> {
     taken: u64,
     /// Lines that ended before this place.
     lines: u64,
+    /// Whether the line that was read last ended.
+    ended: bool,
 }
 
 impl<R: BufRead> Input<R> {
@@ -52,12 +54,18 @@ impl<R: BufRead> Input<R> {
             at: 0,
             taken: 0,
             lines: 0,
+            ended: true,
         }
     }
 
     /// Number of the line at this place, from 1.
     pub(crate) const fn line_number(&self) -> u64 {
         self.lines + 1
+    }
+
+    /// Whether the line that was read last ends with a line feed: the last one of a file that is cut does not.
+    pub(crate) const fn ended(&self) -> bool {
+        self.ended
     }
 
     /// What comes next: empty at the end of the file only.
@@ -126,6 +134,9 @@ impl<R: BufRead> Input<R> {
         }
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
+        }
+        if some {
+            self.ended = ended;
         }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,

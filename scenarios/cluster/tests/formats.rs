@@ -296,6 +296,47 @@ fn a_file_of_several_dumps_is_read_as_far_as_it_goes() {
 }
 
 #[test]
+fn a_table_that_is_cut_costs_nothing_that_comes_after_it() {
+    let table = text("nft-list-ruleset.txt");
+    let (part, _) = table.split_once("\tchain reject-chain").unwrap();
+    for next in ["iptables-save.txt", "ipvsadm-list.txt"] {
+        let both = format!(
+            "# nft list ruleset\n{part}[…]\n\nnode-a@town:~$ cat\n{}",
+            text(next)
+        );
+        let cluster = read_text(&both).unwrap();
+        assert!(
+            cluster.formats.len() == 2,
+            "{:?} {:?}",
+            cluster.formats,
+            cluster.notes
+        );
+        let said = cluster
+            .notes
+            .listed
+            .iter()
+            .any(|note| note.what.contains("not closed"));
+        assert!(said, "{:?}", cluster.notes);
+    }
+    let both = format!("{part}{table}");
+    assert_eq!(all_told(&read_text(&both).unwrap()), POPULATION);
+}
+
+#[test]
+fn a_portal_without_a_port_is_said_to_be_none() {
+    let rules =
+        text("iptables-save.txt").replace(" -m tcp --dport 443 -j KUBE-SVC", " -j KUBE-SVC");
+    let cluster = read_text(&rules).unwrap();
+    assert_eq!(cluster.services.len(), 3);
+    assert_eq!(cluster.notes.not_understood, 1);
+    assert!(
+        cluster.notes.listed[0]
+            .what
+            .starts_with("a service without protocol and port: ")
+    );
+}
+
+#[test]
 fn a_file_that_is_cut_is_read_up_to_there_and_the_place_is_said() {
     for (name, keep, at_least) in [
         ("kubectl-list.json", 0.5, 1),
@@ -322,6 +363,32 @@ fn a_file_that_is_cut_is_read_up_to_there_and_the_place_is_said() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_last_line_that_does_not_end_is_read_and_said_to_be_perhaps_cut() {
+    for name in [
+        "ipset-save.txt",
+        "ipvsadm-list.txt",
+        "kubectl-list.yaml",
+        "oldest-iptables.txt",
+    ] {
+        let whole = text(name);
+        let cluster = read_text(whole.trim_end()).unwrap();
+        assert_eq!(
+            all_told(&cluster),
+            all_told(&read_text(&whole).unwrap()),
+            "{name}"
+        );
+        let notes: Vec<_> = cluster
+            .notes
+            .listed
+            .iter()
+            .filter(|note| note.what.contains("may be cut"))
+            .collect();
+        assert_eq!(notes.len(), 1, "{name}");
+        assert_eq!(notes[0].line, Some(whole.lines().count() as u64), "{name}");
     }
 }
 

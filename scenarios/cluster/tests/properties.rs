@@ -234,7 +234,7 @@ proptest! {
         let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
         prop_assert_eq!(&read(&lines.join("\n")), &services);
         // JSON is YAML, a document each.
-        prop_assert_eq!(&read(&format!("---\n{}", lines.join("\n---\n"))), &services);
+        prop_assert_eq!(&read(&format!("---\n{}\n", lines.join("\n---\n"))), &services);
         // Parts of one cluster.
         let (one, other) = lines.split_at(turn);
         if !one.is_empty() {

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::found::{Found, Source};
-use crate::note::{Notes, quoted};
+use crate::note::Notes;
 use crate::service::{Endpoint, Family, Name, Net, Protocol, Service, Vip, address_and_port};
 use rule::{Line, Rule};
 
@@ -149,7 +149,7 @@ impl Rules {
             Line::Rule(rule) => {
                 let rules = self.ruleset();
                 rules.any = true;
-                rules.take(*rule, number);
+                return Some(rules.take(*rule, number));
             }
             Line::Commit => {
                 let ended = self.open.take();
@@ -184,7 +184,7 @@ impl Rules {
 }
 
 impl Ruleset {
-    fn take(&mut self, rule: Rule, line: u64) {
+    fn take(&mut self, rule: Rule, line: u64) -> Result<(), &'static str> {
         if made(&rule.target).is_some() {
             self.targets.insert(rule.target.clone());
         }
@@ -197,8 +197,8 @@ impl Ruleset {
             self.pods.push(net);
         }
         match rule.chain.as_str() {
-            "KUBE-SERVICES" => self.portal(rule, false, line),
-            "KUBE-EXTERNAL-SERVICES" => self.portal(rule, true, line),
+            "KUBE-SERVICES" => return self.portal(rule, false, line),
+            "KUBE-EXTERNAL-SERVICES" => return self.portal(rule, true, line),
             "KUBE-NODEPORTS" => {
                 if let (Some((_, suffix)), Some(port)) = (made(&rule.target), rule.port) {
                     self.service(suffix).node_port = Some(port);
@@ -211,6 +211,7 @@ impl Ruleset {
                 }
             }
         }
+        Ok(())
     }
 
     fn service(&mut self, suffix: &str) -> &mut Chains {
@@ -218,12 +219,16 @@ impl Ruleset {
     }
 
     /// A rule of KUBE-SERVICES, or of KUBE-EXTERNAL-SERVICES.
-    fn portal(&mut self, rule: Rule, outside: bool, line: u64) {
+    fn portal(&mut self, rule: Rule, outside: bool, line: u64) -> Result<(), &'static str> {
         let (said, by) = said(&rule.comment);
         let refuses = matches!(rule.target.as_str(), "REJECT" | "DROP");
         let none_local = rule.target == "DROP";
+        let leads = made(&rule.target).map(|(kind, suffix)| (kind, suffix.to_owned()));
         let (Some(protocol), Some(port)) = (rule.protocol, rule.port) else {
-            return;
+            return match leads {
+                Some(_) => Err("a service without protocol and port"),
+                None => Ok(()),
+            };
         };
         let address = rule.destination.filter(|_| !rule.destination_is_not);
         let Some(address) = address.and_then(|net| net.host()) else {
@@ -234,11 +239,10 @@ impl Ruleset {
                 self.refused_node_ports
                     .push((name, protocol, port, none_local));
             }
-            return;
+            return Ok(());
         };
-        let leads = made(&rule.target).map(|(kind, suffix)| (kind, suffix.to_owned()));
         if leads.is_none() && !refuses {
-            return;
+            return Ok(());
         }
         let by = match (by, &leads) {
             (Some(by), _) => by,
@@ -257,6 +261,7 @@ impl Ruleset {
             leads: leads.map(|(kind, suffix)| (suffix, kind == "SVL")),
             line,
         });
+        Ok(())
     }
 
     /// A rule of a chain that is made for a service or an endpoint.
@@ -502,9 +507,4 @@ fn said(comment: &str) -> (Option<Name>, Option<By>) {
 /// Whether a line is one of `iptables-save`'s.
 pub(crate) fn is_line(line: &str) -> bool {
     rule::read(line).is_some()
-}
-
-/// What a note shows of a line that is cut.
-pub(crate) fn cut(line: &str, why: &str) -> String {
-    format!("a rule that is cut, {why}: {}", quoted(line))
 }

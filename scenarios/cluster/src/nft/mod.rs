@@ -430,6 +430,10 @@ impl Table {
                 continue;
             };
             let service = &mut traced.found[place].service;
+            // Printed twice.
+            if service.vip == Vip::Known(address) {
+                continue;
+            }
             service.external_local |= none_local;
             // Without a load balancer there is a node port only by type NodePort, and few of those have external addresses.
             let balanced =
