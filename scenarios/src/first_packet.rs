@@ -5,6 +5,7 @@
 //! with caches that are emptied before each flow. The cell fails unless the rules' own counters saw exactly as many first packets as probes were sent.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use netns_harness::datapath::Transport;
 use netns_harness::meters;
@@ -115,6 +116,7 @@ impl Scenario for FirstPacket {
         if let Some(programmer) = stay.datapath.programmer() {
             programmer.rest()?;
         }
+        rest_of_earlier_flows(stay);
         let before = watch(stay, way.from)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();
@@ -168,6 +170,15 @@ pub fn most_flows_of_node(spec: &StaySpec) -> Option<u32> {
     let left = ports.saturating_sub(treatments::most_flows(&spec.mix));
     let each = left.checked_div(cells)?;
     Some(each.saturating_sub(WARM_UP_BATCHES * BATCH))
+}
+
+/// Waits, where instructions are counted and idling costs none, until timers have ended the flows of earlier cells and of the
+/// proof: ten seconds later they end as fast as they were opened, one within each flow that is measured by then.
+fn rest_of_earlier_flows(stay: &Stay<'_>) {
+    let ends_s = stay.datapath.facts().reset_flows_s;
+    if stay.spec.counted && ends_s > 0 {
+        std::thread::sleep(Duration::from_secs(ends_s + 1));
+    }
 }
 
 /// How a cell reaches services.

@@ -264,7 +264,10 @@ fn rules_are_walked_in_population_order_and_not_where_two_of_a_list_have_changed
                 .collect()
         };
         let (firsts, seconds) = (places(first), places(second));
-        assert!(!firsts.is_empty() && firsts.len() == seconds.len(), "{first}");
+        assert!(
+            !firsts.is_empty() && firsts.len() == seconds.len(),
+            "{first}"
+        );
         for (first, second) in firsts.iter().zip(&seconds) {
             lines.swap(*first, *second);
         }
