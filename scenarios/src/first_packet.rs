@@ -116,7 +116,6 @@ impl Scenario for FirstPacket {
         if let Some(programmer) = stay.datapath.programmer() {
             programmer.rest()?;
         }
-        rest_of_earlier_flows(stay);
         let before = watch(stay, way.from)?;
         check_room(stay, &before)?;
         let opened = stay.client.opened();
@@ -127,6 +126,7 @@ impl Scenario for FirstPacket {
             let first = meet_protocols(stay)?;
             let warm_up = flows.warm_up(stay)?;
             recorder.fact("warm_up_flows", first + warm_up);
+            let waits = waits()?;
             let mut left = stay.spec.flows;
             while left > 0 {
                 let size = left.min(BATCH);
@@ -134,6 +134,11 @@ impl Scenario for FirstPacket {
                     recorder.sample(Metric::Latency, reached.latency_ns);
                 }
                 left -= size;
+            }
+            let waits = self::waits()? - waits;
+            recorder.fact("client_waits", waits);
+            if stay.spec.counted {
+                check_waits(waits, stay.spec.flows)?;
             }
             first
         };
@@ -172,12 +177,35 @@ pub fn most_flows_of_node(spec: &StaySpec) -> Option<u32> {
     Some(each.saturating_sub(WARM_UP_BATCHES * BATCH))
 }
 
-/// Waits, where instructions are counted and idling costs none, until timers have ended the flows of earlier cells and of the
-/// proof: ten seconds later they end as fast as they were opened, one within each flow that is measured by then.
-fn rest_of_earlier_flows(stay: &Stay<'_>) {
-    let ends_s = stay.datapath.facts().reset_flows_s;
-    if stay.spec.counted && ends_s > 0 {
-        std::thread::sleep(Duration::from_secs(ends_s + 1));
+/// How long the client idles before each batch of flows whose instructions are counted: a few ticks of any kernel.
+const IDLE: Duration = Duration::from_millis(20);
+
+/// Idles where that costs nothing: what the kernel has put off is done before flows are counted. While `ksoftirqd` may run, packets
+/// are left to it instead of being handled in the sender's own context (`ksoftirqd_running`, `kernel/softirq.c` of Linux 6.1).
+fn let_softirqs_end(stay: &Stay<'_>) {
+    if stay.spec.counted {
+        std::thread::sleep(IDLE);
+    }
+}
+
+/// How often the calling thread has slept.
+fn waits() -> Result<u64> {
+    let usage = netns_sys::thread::usage();
+    let usage = usage.map_err(|e| CellError::at(Stage::Measure, format!("getrusage(2): {e}")))?;
+    Ok(usage.voluntary_switches)
+}
+
+/// On one CPU a flow sleeps once, for the server's answer. Where it sleeps before as well, its first packet was left to somebody
+/// else, and the switches to and fro are counted with it.
+fn check_waits(waits: u64, flows: u32) -> Result {
+    match waits * 2 <= 3 * u64::from(flows) {
+        true => Ok(()),
+        false => Err(CellError::at(
+            Stage::Measure,
+            format!(
+                "the client slept {waits} times in {flows} flows, not once in each: its packets were not handled where they were sent"
+            ),
+        )),
     }
 }
 
@@ -397,6 +425,7 @@ impl<'a> Flows<'a> {
                 Some(Ask { from: way.from, to })
             })
             .collect();
+        let_softirqs_end(stay);
         let answers = stay.client.probe_each(&asks, || {
             if let Some(eviction) = &mut self.eviction {
                 eviction.evict();
@@ -487,6 +516,13 @@ mod tests {
             let why = counted(Some(7), Some(to)).unwrap_err();
             assert!(why.contains(said), "{why}");
         }
+    }
+
+    #[test]
+    fn flows_that_sleep_for_more_than_their_answer_are_no_figure() {
+        assert!(check_waits(102, 100).is_ok(), "idling before two batches");
+        let why = check_waits(200, 100).unwrap_err().to_string();
+        assert!(why.contains("slept 200 times in 100 flows"), "{why}");
     }
 
     #[test]

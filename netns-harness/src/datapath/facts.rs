@@ -72,9 +72,6 @@ pub struct ModeFacts {
     pub transports: &'static [TransportFacts],
     /// Whether first packets of flows are tracked, and counted by its rules.
     pub tracks: bool,
-    /// Seconds after which a timer of the kernel's ends each TCP flow that was reset, so that the ends of earlier flows may fall
-    /// into the time of later ones; 0 where none does.
-    pub reset_flows_s: u64,
     /// Engine below its iptables rules; `None` where it has none.
     pub rules: Option<Engine>,
     /// Engines to choose from, where either would do.
@@ -315,7 +312,6 @@ impl ModeFacts {
             family: Family::Ipv4,
             transports,
             tracks: true,
-            reset_flows_s: 0,
             rules: None,
             engines: &[],
             tools: &[],

@@ -77,8 +77,6 @@ const FACTS: ModeFacts = ModeFacts {
     // Its rules neither look for a service nor choose an endpoint.
     without: &["statistic", "tcp", "udp", "DNAT"],
     most_entries: Some(layout::MAX_ELEMENTS),
-    // tcp_timeouts of net/netfilter/ipvs/ip_vs_proto_tcp.c, state CLOSE; `ip_vs_conn_expire` runs for each.
-    reset_flows_s: 10,
     needs_root: Some(
         "ipvs needs root: the commands of generic netlink's family IPVS are for CAP_NET_ADMIN of the initial user namespace (GENL_ADMIN_PERM)",
     ),
