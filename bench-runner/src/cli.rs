@@ -38,7 +38,7 @@ pub(crate) struct RunArgs {
     /// services,endpointslices -A -o json`, iptables-save, `nft list ruleset`, `ipvsadm -Sn`, a shape; see `population`.
     /// Nothing of them but their shape is kept.
     #[arg(long, value_name = "FILE…", num_args = 1.., action = ArgAction::Append,
-          conflicts_with_all = ["services", "endpoints", "no_sweep", "protocols", "service_types", "mix"])]
+          conflicts_with_all = ["services", "endpoints", "no_sweep", "protocols", "service_types", "mix", "damage"])]
     pub(crate) population: Vec<PathBuf>,
 
     /// What was read of it.

@@ -97,6 +97,14 @@ fn laid_over(args: &RunArgs, options: &str) -> Result<RunArgs, String> {
             may_set()
         ));
     }
+    let of_population = ["services", "endpoints"]
+        .into_iter()
+        .find(|id| is_given(id));
+    if let (Some(id), false) = (of_population, args.population.is_empty()) {
+        return Err(format!(
+            "--{id}: services are those of --population, for all variants alike: leave one of the two out"
+        ));
+    }
     let mut whole = args.clone();
     whole.variant.clear();
     for (id, take) in MAY_SET.iter().filter(|(id, _)| is_given(id)) {

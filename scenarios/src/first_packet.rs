@@ -172,7 +172,7 @@ pub fn most_flows_of_node(spec: &StaySpec) -> Option<u32> {
     };
     let cells = Protocol::ALL.iter().map(of_node).max()?;
     let ports = netns_harness::traffic::Flows::of(Source::Node, spec.family).left();
-    let left = ports.saturating_sub(treatments::most_flows(&spec.mix));
+    let left = ports.saturating_sub(treatments::most_flows(&spec.mix, spec.imported.as_deref()));
     let each = left.checked_div(cells)?;
     Some(each.saturating_sub(WARM_UP_BATCHES * BATCH))
 }

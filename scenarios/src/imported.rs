@@ -230,14 +230,21 @@ impl Imported {
         Protocol::ALL.iter().filter(has).copied().collect()
     }
 
-    /// By which addresses somebody answers over a protocol.
+    /// The most endpoints that one of them has.
+    #[must_use]
+    pub fn most_endpoints(&self) -> u32 {
+        self.largest().endpoints
+    }
+
+    /// By which addresses somebody answers pods over a protocol.
     #[must_use]
     pub fn asked_by(&self, protocol: Protocol) -> Vec<ReachedBy> {
         let by = |by: &&ReachedBy| {
             let has = |kind: &Kind| match by {
-                ReachedBy::ClusterIp => true,
+                ReachedBy::ClusterIp => !kind.internal_local || kind.local > 0,
                 ReachedBy::NodePort => kind.node_port,
-                ReachedBy::LoadBalancer => kind.load_balancers > 0,
+                // Source ranges of a lab's are those of clients outside.
+                ReachedBy::LoadBalancer => kind.load_balancers > 0 && !kind.ranged,
                 ReachedBy::ExternalIp => kind.externals > 0,
             };
             let mut kinds = self.kinds.iter();
@@ -405,6 +412,36 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_by_an_address_at_which_none_of_them_answers() {
+        use ReachedBy::{ClusterIp, LoadBalancer, NodePort};
+        let here = Kind {
+            internal_local: true,
+            ..plain(Protocol::Tcp, 2)
+        };
+        let ranged = Kind {
+            load_balancers: 1,
+            node_port: true,
+            ranged: true,
+            ..here
+        };
+        let empty = plain(Protocol::Tcp, 0);
+        let asked = |kinds: &[Kind]| {
+            let imported = Imported::new("h".to_owned(), kinds.to_vec()).unwrap();
+            imported.asked_by(Protocol::Tcp)
+        };
+        assert_eq!(asked(&[empty, here]), []);
+        assert_eq!(asked(&[ranged]), [NodePort]);
+        assert_eq!(asked(&[Kind { local: 1, ..here }]), [ClusterIp]);
+        let open = Kind {
+            ranged: false,
+            ..ranged
+        };
+        assert_eq!(asked(&[ranged, open]), [NodePort, LoadBalancer]);
+        let all = Imported::new("h".to_owned(), kinds()).unwrap();
+        assert_eq!(all.asked_by(Protocol::Udp), [ClusterIp]);
+    }
+
+    #[test]
     fn services_are_what_their_kinds_say_and_share_nothing_with_those_of_updates() {
         let imported = Imported::new("h".to_owned(), kinds()).unwrap();
         let recipe = recipe(&imported);
@@ -451,17 +488,6 @@ mod tests {
         let text = serde_json::to_string(&imported).unwrap();
         assert!(text.len() < 1_500, "{text}");
         assert_eq!(serde_json::from_str::<Imported>(&text).unwrap(), imported);
-    }
-
-    #[test]
-    fn addresses_are_asked_by_which_somebody_answers() {
-        let imported = Imported::new("h".to_owned(), kinds()).unwrap();
-        use ReachedBy::{ClusterIp, ExternalIp, LoadBalancer, NodePort};
-        assert_eq!(imported.asked_by(Protocol::Udp), [ClusterIp]);
-        assert_eq!(
-            imported.asked_by(Protocol::Tcp),
-            [ClusterIp, NodePort, LoadBalancer, ExternalIp]
-        );
     }
 
     #[test]

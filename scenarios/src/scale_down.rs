@@ -63,7 +63,7 @@ impl Scenario for ScaleDown {
         let one = rule_options(asked, request).with(OptionKey::Scaled, scaled);
         let left: BTreeSet<u32> = chosen.scaled_to.iter().copied().collect();
         left.into_iter()
-            .filter(|left| *left < asked.endpoints)
+            .filter(|left| *left < request.most_endpoints(asked))
             .map(|left| one.clone().with(OptionKey::ScaledTo, left))
             .collect()
     }

@@ -54,6 +54,13 @@ impl Request {
             None => self.mix.asked_by().into_iter().collect(),
         }
     }
+
+    /// The most endpoints that a service has: in all as many as are asked for, but for those of a cluster.
+    #[must_use]
+    pub fn most_endpoints(&self, asked: Asked) -> u32 {
+        let imported = self.imported.as_ref();
+        imported.map_or(asked.endpoints, |imported| imported.most_endpoints())
+    }
 }
 
 /// When rules have kube-proxy's layout of large clusters, without comments at endpoints.

@@ -13,6 +13,7 @@ use netns_harness::treatment::{Source, Treatment, answering, wanted_by};
 use schema::{KubeProxyVersion, Mix, Mode, Stage};
 
 use crate::error::{At as _, CellError, Result};
+use crate::imported::{Imported, Kind};
 use crate::proof::rounds;
 use crate::spec::StaySpec;
 
@@ -24,13 +25,21 @@ const MOST_FLOWS: usize = 40;
 /// Services of a type that are asked, at most.
 const LANDMARKS: usize = 3;
 
-/// Flows of one kind of client, at most, in a population of that.
-pub(crate) fn most_flows(mix: &Mix) -> u32 {
-    if mix.is_ordinary() {
-        return 0;
-    }
-    let addresses = mix.types().map(|of| of.addresses().len());
-    (LANDMARKS * addresses.sum::<usize>() * MOST_FLOWS) as u32
+/// Flows of one kind of client, at most, in a population of that, or of services as those of a cluster.
+pub(crate) fn most_flows(mix: &Mix, imported: Option<&Imported>) -> u32 {
+    let addresses: usize = match imported {
+        _ if mix.is_ordinary() => 0,
+        Some(imported) => {
+            let mut most: BTreeMap<_, usize> = BTreeMap::new();
+            for kind in imported.kinds() {
+                let most = most.entry(kind.traits()).or_default();
+                *most = kind.addresses().min(MOST_ADDRESSES).max(*most);
+            }
+            most.into_values().sum()
+        }
+        None => mix.types().map(|of| of.addresses().len()).sum(),
+    };
+    (LANDMARKS * addresses * MOST_FLOWS) as u32
 }
 
 /// Addresses of one service that are asked, at most.
@@ -95,21 +104,44 @@ fn of_some_addresses(
 }
 
 /// What a service has, as far as flows to it are treated by it: as many of these as there are types, or kinds in a cluster.
-fn traits(service: &Service) -> impl Ord {
+fn traits(service: &Service) -> Traits {
     let exposure = &service.exposure;
-    (
-        [
-            exposure.node_port.is_some(),
-            !exposure.load_balancer.is_empty(),
-            !exposure.external.is_empty(),
-            !exposure.source_ranges.is_empty(),
-            exposure.external_local,
-            exposure.internal_local,
-            exposure.affinity_s.is_some(),
-        ],
+    [
+        exposure.node_port.is_some(),
+        !exposure.load_balancer.is_empty(),
+        !exposure.external.is_empty(),
+        !exposure.source_ranges.is_empty(),
+        exposure.external_local,
+        exposure.internal_local,
+        exposure.affinity_s.is_some(),
         service.endpoints.is_empty(),
         !service.local.is_empty(),
-    )
+    ]
+}
+
+/// See [`traits`].
+type Traits = [bool; 9];
+
+impl Kind {
+    /// [`traits`] of the services that are it.
+    const fn traits(&self) -> Traits {
+        [
+            self.node_port,
+            self.load_balancers > 0,
+            self.externals > 0,
+            self.ranged,
+            self.external_local,
+            self.internal_local,
+            self.affinity_s.is_some(),
+            self.endpoints == 0,
+            self.local > 0,
+        ]
+    }
+
+    /// By how many addresses they are reached.
+    const fn addresses(&self) -> usize {
+        1 + self.node_port as usize + self.load_balancers as usize + self.externals as usize
+    }
 }
 
 /// The first, middle and last of the services that have the same.

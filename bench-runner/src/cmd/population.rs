@@ -7,7 +7,7 @@ use clap::Args;
 use cluster::{Cluster, NoteKind, Shape, Summary, summary};
 use netns_harness::datapath::{Implementation, RenderOptions, facts, laid_out};
 use netns_harness::service::Population;
-use reports::quantity::whole;
+use reports::quantity::{counted, whole};
 use scenarios::LargeCluster;
 use scenarios::imported::Imported;
 use scenarios::population::{CLUSTER_IPS, Recipe};
@@ -51,10 +51,12 @@ pub(crate) fn run(args: &PopulationArgs) -> anyhow::Result<Ended> {
         ..summary(&read, |_| true)
     };
     if args.json {
-        say!(
-            "{}",
-            serde_json::to_string_pretty(&numbers).context("encode the summary")?
-        );
+        let said = Said {
+            population: shape.hash(),
+            numbers,
+        };
+        let text = serde_json::to_string_pretty(&said).context("encode the summary")?;
+        say!("{text}");
         return Ok(Ended::Done);
     }
     say!("population {}", shape.hash());
@@ -69,6 +71,15 @@ pub(crate) fn run(args: &PopulationArgs) -> anyhow::Result<Ended> {
     }
     notes(&read, &args.files);
     Ok(Ended::Done)
+}
+
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Said {
+    /// Hash of the shape, as the cells of a run have it.
+    population: String,
+    #[serde(flatten)]
+    numbers: Summary,
 }
 
 /// What was understood, a line each.
@@ -102,8 +113,8 @@ fn understood(numbers: &Summary) -> Vec<String> {
     )];
     if let Some(each) = numbers.endpoints_a_service {
         lines.push(format!(
-            "{} endpoints: a service has {} to {}, half of them {} or fewer, 95 % {} or fewer",
-            whole(numbers.endpoints),
+            "{}: a service has {} to {}, half of them {} or fewer, 95 % {} or fewer",
+            counted(numbers.endpoints, "endpoint"),
             each.min,
             each.max,
             each.median,
@@ -112,8 +123,8 @@ fn understood(numbers: &Summary) -> Vec<String> {
     }
     if numbers.stale_chains > 0 {
         lines.push(format!(
-            "{} chains to which nothing leads any more",
-            whole(numbers.stale_chains)
+            "{} to which nothing leads any more",
+            counted(numbers.stale_chains, "chain")
         ));
     }
     for set in &numbers.sets {
@@ -133,10 +144,10 @@ fn understood(numbers: &Summary) -> Vec<String> {
 fn weigh(imported: &Imported, family: Family) {
     let all = imported.kinds().len() as u32;
     say!(
-        "\n{}: {} services that can be measured, {} endpoints",
+        "\n{}: {} that can be measured, {}",
         family.words(),
-        whole(u64::from(all)),
-        whole(u64::from(imported.endpoints()))
+        counted(u64::from(all), "service"),
+        counted(u64::from(imported.endpoints()), "endpoint")
     );
     let recipe = Recipe {
         family,

@@ -539,18 +539,24 @@ impl Settings {
     /// A scale-down that was named takes endpoints of somebody.
     fn check_scale_down(&self) -> Result<(), Usage> {
         let scale_down = Scenarios::One(ScenarioKind::ScaleDown);
-        let (most, left) = (
-            self.endpoints.last(),
-            self.request.chosen.scaled_to.iter().min(),
-        );
-        match most.zip(left) {
-            Some((most, left)) if most <= left && self.args.scenarios.contains(&scale_down) => {
-                refused(format!(
-                    "--scenarios scale-down: --scaled-to {left} leaves services every endpoint that --endpoints {most} gives them: lower it, as in --scaled-to 0, or raise --endpoints"
-                ))
+        let imported = self.args.imported.as_ref();
+        let most = imported.map(|imported| imported.most_endpoints());
+        let most = most.or(self.endpoints.last().copied());
+        let (most, left) = match most.zip(self.request.chosen.scaled_to.iter().min()) {
+            Some((most, left)) if most <= *left && self.args.scenarios.contains(&scale_down) => {
+                (most, left)
             }
-            _ => Ok(()),
-        }
+            _ => return Ok(()),
+        };
+        let whose = match imported {
+            Some(_) => format!("of --population ({most} at most): lower it, as in --scaled-to 0"),
+            None => format!(
+                "that --endpoints {most} gives them: lower it, as in --scaled-to 0, or raise --endpoints"
+            ),
+        };
+        refused(format!(
+            "--scenarios scale-down: --scaled-to {left} leaves services every endpoint {whose}"
+        ))
     }
 
     /// Versions of kube-proxy after which rules are laid out.
