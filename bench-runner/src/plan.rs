@@ -35,7 +35,7 @@ use environment::default_budget;
 use pairs::Pairs;
 
 /// Building a lab, starting a process, settling: expected, nanoseconds.
-const STAY_NS: u64 = 250_000_000;
+const STAY_NS: u64 = 150_000_000;
 /// The same where instructions are counted, with a guest that begins where another one was kept: instructions that take as long.
 const COUNTED_STAY_NS: u64 = 500_000_000;
 

@@ -31,7 +31,7 @@ impl Asked {
     /// Installing and proving a population the fastest way.
     #[must_use]
     pub fn preparation_ns(self) -> u64 {
-        const PREPARED: u64 = 150_000_000;
+        const PREPARED: u64 = 100_000_000;
         let cost = facts(self.mode).cost;
         PREPARED
             + match self.counted {

@@ -36,6 +36,10 @@ const LEVEL_BATCHES: usize = 4;
 /// Of those the highest lies no further above the lowest than this.
 const LEVEL: f64 = 0.10;
 const WARM_UP_BATCHES: u32 = 12;
+/// What a flow takes with its set-up and its check, nanoseconds.
+const FLOW_NS: u64 = 60_000;
+/// The same in instructions, where these are counted.
+const FLOW_INSTRUCTIONS: u64 = 430_000;
 /// What evicting caches takes, nanoseconds a flow.
 const EVICTION_NS: u64 = 10_000_000;
 
@@ -79,14 +83,18 @@ impl Scenario for FirstPacket {
         cells
     }
 
-    /// About 100 µs a flow with its set-up and check, and a listing of counters before and after.
+    /// A flow with its set-up and check, and a listing of counters before and after.
     fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
         let eviction = match options.cache().unwrap_or_default() {
             Cache::Cold => EVICTION_NS,
             Cache::Warm => 0,
         };
         let flows = u64::from(request.flows + (LEVEL_BATCHES as u32 + 1) * BATCH);
-        flows * (110_000 + eviction) + asked.counters_ns()
+        let each = match asked.counted {
+            true => FLOW_INSTRUCTIONS,
+            false => FLOW_NS,
+        };
+        flows * (each + eviction) + asked.counters_ns()
     }
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
@@ -195,15 +203,15 @@ fn waits() -> Result<u64> {
     Ok(usage.voluntary_switches)
 }
 
-/// On one CPU a flow sleeps once, for the server's answer. Where it sleeps before as well, its first packet was left to somebody
-/// else, and the switches to and fro are counted with it.
+/// On one CPU a flow sleeps once, for the server's answer; on Linux 6.12 up to half of those by TCP once more. Where each does, its
+/// first packet was left to somebody else, and the switches to and fro are counted with it.
 fn check_waits(waits: u64, flows: u32) -> Result {
-    match waits * 2 <= 3 * u64::from(flows) {
+    match waits * 4 <= 7 * u64::from(flows) {
         true => Ok(()),
         false => Err(CellError::at(
             Stage::Measure,
             format!(
-                "the client slept {waits} times in {flows} flows, not once in each: its packets were not handled where they were sent"
+                "the client slept {waits} times in {flows} flows, twice in nearly each: its packets were not handled where they were sent"
             ),
         )),
     }
@@ -520,7 +528,7 @@ mod tests {
 
     #[test]
     fn flows_that_sleep_for_more_than_their_answer_are_no_figure() {
-        assert!(check_waits(102, 100).is_ok(), "idling before two batches");
+        assert!(check_waits(152, 100).is_ok(), "the most of Linux 6.12");
         let why = check_waits(200, 100).unwrap_err().to_string();
         assert!(why.contains("slept 200 times in 100 flows"), "{why}");
     }

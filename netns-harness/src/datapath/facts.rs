@@ -160,8 +160,7 @@ pub struct Cost {
 pub struct Counted {
     /// Installing the population, in transactions of 500 where one is quadratic.
     pub install: Expected,
-    /// What one transaction takes beyond that, for the square of the services beyond 1,000. Not counted yet: by how
-    /// many times longer it took on a host.
+    /// What one transaction takes beyond that, for the square of the services beyond 1,000.
     pub one_squared: u64,
     /// One update of a few services.
     pub update: Expected,

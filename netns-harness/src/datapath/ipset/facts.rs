@@ -61,7 +61,7 @@ pub(in crate::datapath) fn over(engine: Engine, family: Family) -> &'static Mode
 const fn transport(transport: Transport) -> TransportFacts {
     TransportFacts {
         install: Expected::fixed(10_000_000).weight(140_000),
-        update: Expected::fixed(5_000_000).rule(6_500),
+        update: Expected::fixed(5_000_000).rule(5_500),
         ..TransportFacts::of(transport)
     }
 }

@@ -134,7 +134,7 @@ const LEGACY: ModeFacts = ModeFacts {
         &[
             TransportFacts {
                 install: Expected::fixed(10_000_000).weight(150_000),
-                update: Expected::fixed(5_000_000).rule(10_500),
+                update: Expected::fixed(5_000_000).rule(8_000),
                 ..TransportFacts::of(Transport::Restore)
             },
             TransportFacts {
@@ -200,7 +200,7 @@ const NFT: ModeFacts = ModeFacts {
                     .weight(400_000)
                     .weight_cubed(135),
                 in_chunks: Some(Expected::fixed(20_000_000).weight(460_000)),
-                update: Expected::fixed(20_000_000).rule(21_000),
+                update: Expected::fixed(20_000_000).rule(11_000),
                 ..TransportFacts::of(Transport::Restore)
             },
             TransportFacts {

@@ -126,7 +126,7 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
         counters: Expected::fixed(5_000_000),
         counted: Counted {
             install: Expected::ZERO.weight(136_000).weight_squared(346),
-            one_squared: 3_200,
+            one_squared: 100,
             update: Expected::fixed(150_000).weight(1_300),
             sync: Expected::fixed(6_000_000).weight(30_000),
             listing: Expected::ZERO.weight(308_000).weight_squared(42),
