@@ -230,18 +230,22 @@ impl Imported {
         Protocol::ALL.iter().filter(has).copied().collect()
     }
 
-    /// The most endpoints that one of them has.
+    /// How many of them have more endpoints than that.
     #[must_use]
-    pub fn most_endpoints(&self) -> u32 {
-        self.largest().endpoints
+    pub fn with_more_than(&self, endpoints: u32) -> u32 {
+        let more = self.kinds.iter().filter(|kind| kind.endpoints > endpoints);
+        more.count() as u32
     }
 
-    /// By which addresses somebody answers pods over a protocol.
+    /// By which addresses somebody answers pods over a protocol; where nobody does by the ClusterIP, at which it is seen.
     #[must_use]
     pub fn asked_by(&self, protocol: Protocol) -> Vec<ReachedBy> {
         let by = |by: &&ReachedBy| {
             let has = |kind: &Kind| match by {
-                ReachedBy::ClusterIp => !kind.internal_local || kind.local > 0,
+                // Mode ipvs has all endpoints behind a ClusterIP that is reached from outside by another address.
+                ReachedBy::ClusterIp => {
+                    !kind.internal_local || kind.local > 0 || kind.is_external()
+                }
                 ReachedBy::NodePort => kind.node_port,
                 // Source ranges of a lab's are those of clients outside.
                 ReachedBy::LoadBalancer => kind.load_balancers > 0 && !kind.ranged,
@@ -250,7 +254,11 @@ impl Imported {
             let mut kinds = self.kinds.iter();
             kinds.any(|kind| kind.protocol == protocol && kind.endpoints > 0 && has(kind))
         };
-        ReachedBy::ALL.iter().filter(by).copied().collect()
+        let asked: Vec<ReachedBy> = ReachedBy::ALL.iter().filter(by).copied().collect();
+        match asked.is_empty() {
+            true => vec![ReachedBy::ClusterIp],
+            false => asked,
+        }
     }
 
     /// What service number `index` is: one of the cluster's; beyond them, for updates, one of theirs that is drawn among
@@ -313,6 +321,10 @@ impl Imported {
 }
 
 impl Kind {
+    const fn is_external(&self) -> bool {
+        self.node_port || self.load_balancers > 0 || self.externals > 0
+    }
+
     /// Whether others ask the node for its endpoints there (`spec.healthCheckNodePort`).
     pub(crate) const fn has_health_check(&self) -> bool {
         self.external_local && self.load_balancers > 0
@@ -429,14 +441,14 @@ mod tests {
             let imported = Imported::new("h".to_owned(), kinds.to_vec()).unwrap();
             imported.asked_by(Protocol::Tcp)
         };
-        assert_eq!(asked(&[empty, here]), []);
-        assert_eq!(asked(&[ranged]), [NodePort]);
+        assert_eq!(asked(&[empty, here]), [ClusterIp], "it says so");
+        assert_eq!(asked(&[ranged]), [ClusterIp, NodePort], "as ipvs has it");
         assert_eq!(asked(&[Kind { local: 1, ..here }]), [ClusterIp]);
         let open = Kind {
             ranged: false,
             ..ranged
         };
-        assert_eq!(asked(&[ranged, open]), [NodePort, LoadBalancer]);
+        assert_eq!(asked(&[ranged, open]), [ClusterIp, NodePort, LoadBalancer]);
         let all = Imported::new("h".to_owned(), kinds()).unwrap();
         assert_eq!(all.asked_by(Protocol::Udp), [ClusterIp]);
     }

@@ -59,13 +59,15 @@ impl Scenario for ScaleDown {
             return Vec::new();
         }
         let chosen = &request.chosen;
-        let scaled = chosen.scaled.min(asked.services);
-        let one = rule_options(asked, request).with(OptionKey::Scaled, scaled);
+        let one = rule_options(asked, request);
         let left: BTreeSet<u32> = chosen.scaled_to.iter().copied().collect();
-        left.into_iter()
-            .filter(|left| *left < request.most_endpoints(asked))
-            .map(|left| one.clone().with(OptionKey::ScaledTo, left))
-            .collect()
+        let cell = |left: u32| {
+            let scaled = chosen.scaled.min(request.with_more_than(left, asked));
+            let scaled = Some(scaled).filter(|scaled| *scaled > 0)?;
+            let one = one.clone().with(OptionKey::Scaled, scaled);
+            Some(one.with(OptionKey::ScaledTo, left))
+        };
+        left.into_iter().filter_map(cell).collect()
     }
 
     /// A change of the shared part, and the writing of services as they are afterwards.

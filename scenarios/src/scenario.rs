@@ -55,11 +55,14 @@ impl Request {
         }
     }
 
-    /// The most endpoints that a service has: in all as many as are asked for, but for those of a cluster.
+    /// How many services have more endpoints than that.
     #[must_use]
-    pub fn most_endpoints(&self, asked: Asked) -> u32 {
-        let imported = self.imported.as_ref();
-        imported.map_or(asked.endpoints, |imported| imported.most_endpoints())
+    pub fn with_more_than(&self, endpoints: u32, asked: Asked) -> u32 {
+        match &self.imported {
+            Some(imported) => imported.with_more_than(endpoints),
+            None if asked.endpoints > endpoints => asked.services,
+            None => 0,
+        }
     }
 }
 

@@ -539,24 +539,20 @@ impl Settings {
     /// A scale-down that was named takes endpoints of somebody.
     fn check_scale_down(&self) -> Result<(), Usage> {
         let scale_down = Scenarios::One(ScenarioKind::ScaleDown);
-        let imported = self.args.imported.as_ref();
-        let most = imported.map(|imported| imported.most_endpoints());
-        let most = most.or(self.endpoints.last().copied());
-        let (most, left) = match most.zip(self.request.chosen.scaled_to.iter().min()) {
-            Some((most, left)) if most <= *left && self.args.scenarios.contains(&scale_down) => {
-                (most, left)
-            }
-            _ => return Ok(()),
+        let left = self.request.chosen.scaled_to.iter().min();
+        let Some(left) = left.filter(|_| self.args.scenarios.contains(&scale_down)) else {
+            return Ok(());
         };
-        let whose = match imported {
-            Some(_) => format!("of --population ({most} at most): lower it, as in --scaled-to 0"),
-            None => format!(
-                "that --endpoints {most} gives them: lower it, as in --scaled-to 0, or raise --endpoints"
-            ),
-        };
-        refused(format!(
-            "--scenarios scale-down: --scaled-to {left} leaves services every endpoint {whose}"
-        ))
+        let most = self.endpoints.last().copied().unwrap_or_default();
+        match &self.args.imported {
+            Some(imported) if imported.with_more_than(*left) == 0 => refused(format!(
+                "--scenarios scale-down: no service of --population has more endpoints than the {left} that --scaled-to leaves it"
+            )),
+            None if most <= *left => refused(format!(
+                "--scenarios scale-down: --scaled-to {left} leaves services every endpoint that --endpoints {most} gives them: lower it, as in --scaled-to 0, or raise --endpoints"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Versions of kube-proxy after which rules are laid out.
