@@ -143,7 +143,8 @@ impl Scenario for FirstPacket {
                     recorder.sample(Metric::Latency, reached.latency_ns);
                 }
                 let own = waits()? - before;
-                if stay.spec.counted {
+                // Of fewer flows chance may let nearly each sleep twice.
+                if stay.spec.counted && size == BATCH {
                     check_waits(own, size)?;
                 }
                 waited += own;

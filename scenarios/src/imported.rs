@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_by_an_address_at_which_none_of_them_answers() {
-        use ReachedBy::{ClusterIp, LoadBalancer, NodePort};
+        use ReachedBy::{ClusterIp, ExternalIp, LoadBalancer, NodePort};
         let here = Kind {
             internal_local: true,
             ..plain(Protocol::Tcp, 2)
@@ -450,6 +450,11 @@ mod tests {
         };
         assert_eq!(asked(&[ranged, open]), [ClusterIp, NodePort, LoadBalancer]);
         let all = Imported::new("h".to_owned(), kinds()).unwrap();
+        assert_eq!(
+            all.asked_by(Protocol::Tcp),
+            [ClusterIp, NodePort, ExternalIp],
+            "source ranges admit nobody"
+        );
         assert_eq!(all.asked_by(Protocol::Udp), [ClusterIp]);
     }
 

@@ -14,7 +14,7 @@ pub(crate) const ENVIRONMENT: &str = "netns";
 /// What things take in a translated guest over what they are expected to take on the host's kernel.
 const TRANSLATED: f64 = 8.0;
 /// What an instruction that is counted takes, nanoseconds, where a guest that came up and was tried took QEMU [`OPENED`] and [`TRIED`]:
-/// 3.9 on one machine, on another, in proportion to these, 3.5 at 1,000 services and 2.8 at 10,000; on a third 2.8 at either.
+/// 3.9 on one machine, on another, in proportion to these, 3.5 at 1,000 services and 2.8 at 10,000; on a third 2.9 and 2.5.
 const COUNTED: f64 = 2.9;
 /// Processor time of QEMU for the guest that others begin from and one that says what it is, and for each mode that is tried
 /// there, on the machine whose instructions those are.
