@@ -45,6 +45,11 @@ pub(crate) struct RunArgs {
     #[arg(skip)]
     pub(crate) imported: Option<Arc<Imported>>,
 
+    /// Modes that you would leave: the page says what each other one takes beside it [default: the one that --population
+    /// was dumped from, where the dump tells].
+    #[arg(long, value_name = "MODE[,MODE…]", action = ArgAction::Set, value_delimiter = ',')]
+    pub(crate) leaving: Vec<Mode>,
+
     /// Modes to compare [default: all; see `list modes`].
     #[arg(long, value_name = "LIST", action = ArgAction::Set, value_delimiter = ',')]
     pub(crate) modes: Vec<Mode>,

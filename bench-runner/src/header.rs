@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use guest::suite::{Suite, Suites};
 use scenarios::spec::Setup;
-use schema::{Environment, Header, OptionKey, SCHEMA_VERSION, Variant};
+use schema::{Environment, Header, LEAVING, OptionKey, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::{Maxelem, RunArgs};
@@ -125,6 +125,11 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
         .chain(mix.map(|mix| ("mix".to_owned(), mix)))
 }
 
+/// The modes that would be left, where anything was said of it.
+fn leaving(args: &RunArgs) -> Option<(String, Value)> {
+    (!args.leaving.is_empty()).then(|| (LEAVING.to_owned(), json!(args.leaving)))
+}
+
 /// What sets hold, where they hold more than kube-proxy's.
 fn raised(args: &RunArgs) -> Option<(String, Value)> {
     let raised = args.maxelem == Maxelem::Raised;
@@ -180,6 +185,7 @@ pub(crate) fn arguments(settings: &Settings, plan: &Plan) -> BTreeMap<String, Va
     .into_iter()
     .chain(types_of_services(args))
     .chain(raised(args))
+    .chain(leaving(args))
     .chain(chosen.as_object().cloned().unwrap_or_default())
     .collect()
 }

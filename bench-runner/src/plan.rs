@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use reports::compare::looks::LOOKS;
+use reports::quantity::{counted, whole};
 use scenarios::cost::Asked;
 use scenarios::spec::{CellSpec, Setup, StaySpec, Suite};
 use scenarios::{LargeCluster, Needs, Request, SCENARIOS, Scenario};
@@ -99,6 +100,13 @@ impl PlannedStay {
     }
 }
 
+/// Whether the services of a stay, by their number alone, are more than kube-proxy's sets hold.
+fn fills_sets(spec: &StaySpec) -> bool {
+    let most = facts(spec.mode).most_entries;
+    let ours = spec.transport != Transport::KubeProxy && !spec.raised;
+    ours && most.is_some_and(|most| spec.services > most)
+}
+
 fn slower(time_ns: u64, slowdown: f64) -> u64 {
     (time_ns as f64 * slowdown) as u64
 }
@@ -155,7 +163,8 @@ impl Plan {
                     stays.retain(|stay| !is_spared(&stay.spec));
                 }
                 for stay in &mut stays {
-                    if environment.lacks.contains(&Case::of(&stay.spec)) {
+                    let lacks = environment.lacks.contains(&Case::of(&stay.spec));
+                    if lacks || fills_sets(&stay.spec) {
                         (stay.expected_ns, stay.before_ns) = (0, 0);
                     }
                     stay.spec.environment.clone_from(&environment.name);
@@ -255,41 +264,68 @@ impl Plan {
 
     /// What will be made, and how long that is expected to take: a sentence of what is counted, one of what is timed.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        let size = |counted| {
-            let stays = self.part(counted);
+        let size = |of_counted| {
+            // What is known to be unsupported takes no time.
+            let stays = self.part(of_counted).filter(|stay| stay.expected_ns > 0);
             let cells: usize = stays.clone().map(|stay| stay.spec.cells.len()).sum();
             let blocks = stays.clone().map(|stay| stay.blocks).max()?;
-            Some((
-                format!("{cells} cells in {} stays a block", stays.count()),
-                blocks,
-            ))
+            let (cells, stays) = (
+                counted(cells as u64, "cell"),
+                counted(stays.count() as u64, "stay"),
+            );
+            Some((format!("{cells} in {stays} a block"), blocks))
         };
-        let counted = size(true).map(|(size, blocks)| {
+        let of_instructions = size(true).map(|(size, blocks)| {
             format!(
-                "counted: {size}, up to {blocks} blocks with seeds {} to {}, {} stays at a time: about {}",
+                "counted: {size}, up to {} with seeds {} to {}, {} at a time: about {}",
+                counted(blocks.into(), "block"),
                 self.seed,
                 self.seed_of(blocks - 1),
-                self.at_a_time,
+                counted(self.at_a_time as u64, "stay"),
                 rough(self.counted_time()),
             )
         });
         let timed = size(false).map(|(size, blocks)| {
+            let all = Duration::from_nanos(self.part(false).map(PlannedStay::whole_ns).sum());
+            let until = match all > self.timed_time() {
+                true => format!(
+                    "of {blocks} as many as the budget of {} has room for, about {}",
+                    rough(self.budget),
+                    rough(self.timed_time())
+                ),
+                false => format!("{} about {}", counted(blocks.into(), "block"), rough(all)),
+            };
+            let block = rough(self.block_time());
             format!(
-                "timed: {size}; one block takes about {}, {blocks} blocks within the budget of {} about {}; seed {}",
-                rough(self.block_time()),
-                rough(self.budget),
-                rough(self.timed_time()),
-                self.seed,
+                "timed: {size}; one block takes about {block}, {until}; seed {}",
+                self.seed
             )
         });
         let cut = self.what_does_not_fit();
         let (nodes, services) = (self.what_nodes_serve(), self.what_services_are());
-        let all = counted
-            .into_iter()
-            .chain(timed)
-            .chain(nodes)
-            .chain(services);
-        all.chain(cut).collect()
+        let all = of_instructions.into_iter().chain(timed);
+        let beyond = self.beyond_sets();
+        all.chain(nodes)
+            .chain(services)
+            .chain(beyond)
+            .chain(cut)
+            .collect()
+    }
+
+    /// What kube-proxy's sets have no room for, whatever its services are.
+    fn beyond_sets(&self) -> Vec<String> {
+        let beyond = self.stays.iter().map(|stay| &stay.spec);
+        let beyond = beyond.filter(|spec| fills_sets(spec));
+        let each: BTreeSet<(Mode, u32)> = beyond.map(|spec| (spec.mode, spec.services)).collect();
+        let said = |(mode, services): (Mode, u32)| {
+            let most = facts(mode).most_entries.unwrap_or(0);
+            format!(
+                "unsupported: {mode} at {} services: kube-proxy's sets hold {} entries; --maxelem raised asks what the kernel does with more",
+                whole(services.into()),
+                whole(most.into())
+            )
+        };
+        each.into_iter().map(said).collect()
     }
 
     /// What nodes serve, as a sentence, unless all serve IPv4 alone.

@@ -5,13 +5,13 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cluster::{Cluster, PortShape, Shape};
+use cluster::{Cluster, Origin, PortShape, Shape};
 use netns_harness::service::AFFINITY_S;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::imported::{Imported, Kind};
-use schema::{Family, NodeKind, Protocol, Stack};
+use schema::{Family, Mode, NodeKind, Protocol, Stack};
 
 use crate::cli::RunArgs;
 use crate::exit::{Usage, refused};
@@ -56,6 +56,9 @@ pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
     };
     let imported = services(&shape, family_of(*node)).map_err(option)?;
     args.imported = Some(Arc::new(imported));
+    if args.leaving.is_empty() {
+        args.leaving = shape.mode.map_or_else(Vec::new, modes_of);
+    }
     Ok(Some(shape))
 }
 
@@ -64,6 +67,15 @@ const fn family_of(node: NodeKind) -> Family {
     match node.stack {
         Stack::Single => node.family,
         Stack::Dual => Family::Ipv4,
+    }
+}
+
+/// The modes whose rules a dump may be of: of iptables' it does not tell the engine.
+fn modes_of(origin: Origin) -> Vec<Mode> {
+    match origin {
+        Origin::Iptables => vec![Mode::IptablesLegacy, Mode::IptablesNft],
+        Origin::Ipvs => vec![Mode::Ipvs],
+        Origin::Nftables => vec![Mode::Nftables],
     }
 }
 

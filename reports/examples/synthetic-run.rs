@@ -6,7 +6,7 @@
 //! ```
 //! Keys: `blocks`, `samples`, `seed`, `noise` (standard deviation between stays, as a share), `sizes`,
 //! `endpoints` and `kernels` (with commas), `mishaps` (yes or no), `turned` (seed of orders of the two times of updates), `accel`
-//! (tcg, tcg-icount), `only` (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
+//! (tcg, tcg-icount), `leaving` (modes), `only` (a scenario), `many` (so many runs in directories of their own, each with another seed and other orders), `cells` (copies of the run in further environments until there
 //! are so many lines), `report` (all, summary, none).
 
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut shape = Shape::default();
     let (mut kernels, mut cells, mut report) = (Vec::new(), 0, "all".to_owned());
     let mut endpoints: Vec<u32> = Vec::new();
+    let mut leaving: Vec<String> = Vec::new();
     let (mut only, mut many, mut accel) = (None, None, None);
     for word in words {
         let (key, value) = word.split_once('=').ok_or("options are KEY=VALUE")?;
@@ -33,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "endpoints" => {
                 endpoints = value.split(',').map(str::parse).collect::<Result<_, _>>()?
             }
+            "leaving" => leaving = value.split(',').map(str::to_owned).collect(),
             "kernels" => kernels = value.split(',').map(str::to_owned).collect(),
             "turned" => shape.turned = Turned::by(value.parse()?),
             "mishaps" => shape.mishaps = value == "yes",
@@ -55,6 +57,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .retain(|cell| only.is_none_or(|only| cell.key.scenario == only));
         if let Some(accel) = accel {
             synthetic::translate(&mut made, accel);
+        }
+        if !leaving.is_empty() {
+            let arguments = &mut made.header.arguments;
+            arguments.insert(schema::LEAVING.to_owned(), leaving.clone().into());
         }
         multiply(&mut made, cells);
         std::fs::write(dir.join("results.jsonl"), synthetic::lines(&made)?)?;

@@ -52,12 +52,15 @@ pub fn interval(ci95: [f64; 2], unit: Unit) -> String {
     with_unit(&span([ci95[0] / factor, ci95[1] / factor]), name)
 }
 
-/// An interval without a unit: "0.98–1.03", "−0.1 to 0.2".
+/// An interval without a unit: "0.98–1.03", "−0.1 to 0.2", "about 61.0" where three digits do not tell its ends apart,
+/// "exactly 12" where these are one number.
 #[must_use]
 pub fn span([low, high]: [f64; 2]) -> String {
     let (low_text, high_text) = (digits(low), digits(high));
-    if low_text == high_text {
+    if low == high {
         format!("exactly {low_text}")
+    } else if low_text == high_text {
+        format!("about {low_text}")
     } else if low < 0.0 || high < 0.0 {
         format!("{low_text} to {high_text}")
     } else {

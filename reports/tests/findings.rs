@@ -77,6 +77,53 @@ fn scale(record: &mut schema::CellRecord, metric: Metric, change: impl Fn(f64) -
     }
 }
 
+#[test]
+fn what_changes_for_whoever_leaves_a_mode_is_told_of_every_other_beside_it() {
+    let mut run = RUN.clone();
+    let leaving = |run: &Run| {
+        let found = summarise(run).findings.into_iter();
+        let found = found.filter(|f| f.kind == schema::summary::FindingKind::Leaving);
+        found.collect::<Vec<_>>()
+    };
+    assert!(leaving(&run).is_empty());
+    let asked = serde_json::json!(["iptables-legacy"]);
+    run.header
+        .arguments
+        .insert(schema::LEAVING.to_owned(), asked);
+    let found = leaving(&run);
+    let packet = found
+        .iter()
+        .find(|f| f.scenario == ScenarioKind::FirstPacket)
+        .unwrap();
+    let question = "Leaving iptables-legacy: the first TCP packet (latency, warm caches) to any of 10,000 services, as a multiple of iptables-legacy's";
+    assert_eq!(packet.question, question);
+    for mode in [Mode::IptablesNft, Mode::Ipset, Mode::Nftables] {
+        assert!(
+            packet.verdict.contains(&format!("{mode}")),
+            "{}",
+            packet.verdict
+        );
+    }
+    assert!(!packet.verdict.contains("conntrack"), "{}", packet.verdict);
+    // Ten thousand rules are passed in the mode that is left, and none in this one.
+    let times = packet.verdict.split("nftables ").last().unwrap();
+    let times: f64 = match times.split(' ').find_map(|word| word.parse().ok()) {
+        Some(times) => times,
+        None => panic!("{}", packet.verdict),
+    };
+    assert!(times < 0.9, "{}", packet.verdict);
+    let scenarios: Vec<ScenarioKind> = found.iter().map(|f| f.scenario).collect();
+    assert!(
+        scenarios.contains(&ScenarioKind::Memory) && scenarios.contains(&ScenarioKind::ServiceAdd)
+    );
+    // A mode of which nothing was measured leaves nothing to tell.
+    let asked = serde_json::json!(["ipvs"]);
+    run.header
+        .arguments
+        .insert(schema::LEAVING.to_owned(), asked);
+    assert!(leaving(&run).is_empty());
+}
+
 const FLATNESS: &str = "fixed part of the first TCP packet";
 const ENGINES: &str = "costs in both iptables engines";
 const SETS: &str = "Set messages to add one service";

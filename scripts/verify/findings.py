@@ -357,9 +357,9 @@ class Fit:
 DIGITS = r"−?\d[\d,]*(?:\.\d+)?"
 UNIT = r"(?: (?:[kMG] instr|instr|ns|µs|ms|s|B|kB|MB|GB|%)(?![a-zA-Z]))?"
 VALUE = rf"{DIGITS}{UNIT}"
-ENDS = rf"(?:exactly {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
+ENDS = rf"(?:(?:exactly|about) {VALUE}|{DIGITS}(?:–| to ){VALUE}|{VALUE} to more than {VALUE})"
 INTERVAL = rf"(?:range of {DIGITS} (?:stays|seeds|blocks) {ENDS}|{ENDS}|one (?:stay|seed|block)|no interval)"
-NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|no interval|timed|noisy|range|one stay|one block|one seed)[a-zA-Z][^()]*\))?"
+NAME = rf"(?:{'|'.join(MODES)})(?: \((?!exactly|about|no interval|timed|noisy|range|one stay|one block|one seed)[a-zA-Z][^()]*\))?"
 STATED = rf"{VALUE} \({INTERVAL}; n = {DIGITS} in {DIGITS} stays?[^()]*\)"
 FEW = rf"({DIGITS})(?:–({DIGITS}))?; ({DIGITS}) needed: [^()]*"
 RANGE = rf"{DIGITS}–{DIGITS} services"
@@ -403,9 +403,12 @@ def same_interval(text, known, percent=1.0, bounds=()):
             raise Wrong(f"a range of {match.group(1)}, not of {known.n}")
     if not ends:
         raise Wrong(f"'{text}' of {known.n}, of which nothing is known")
-    if text.startswith("exactly "):
+    if text.startswith(("exactly ", "about ")):
+        words, shown = text.split(" ", 1)
+        if (words == "exactly") != (ends[0] == ends[1]):
+            raise Wrong(f"'{text}' of {ends}")
         for end in ends:
-            same(text[8:], end)
+            same(shown, end)
         return
     if more := re.fullmatch(rf"({VALUE}) to more than ({VALUE})", text):
         same(more.group(1), ends[0])
@@ -706,7 +709,8 @@ class Sentence:
                 continue
             ratio = ratio_of(samples[name], samples[best])
             wide = ratio.bounds and ratio.bounds[1] > 3 * ratio.bounds[0]
-            same(times, ratio.bounds[0] if wide else ratio.value)
+            value = ratio.bounds[0] if wide else ratio.value
+            same(times, float(f"{value:.2e}") if value >= 1000 else value)
             if bool(wide) != (least == "at least "):
                 raise Wrong(f"in brief {name} {least}{times}, of {ratio.bounds}")
         left = {n for n in names if n != best and n not in told}
@@ -764,6 +768,9 @@ POSITION = {place: position for position, place in PLACE.items()}
 WHOM = r"any|the first|the middle|the last"
 
 
+TIMES = {"update_time": "what the kernel and the tool must do", "sync_time": "with all that kube-proxy does for it"}
+
+
 def questions(s):
     """How the question may read, by what the finding is about."""
     scenario, n, low, o = s.finding["scenario"], f"{s.services[-1]:,}", f"{s.services[0]:,}", s.finding["options"]
@@ -789,6 +796,10 @@ def questions(s):
         "set-messages": [f"Set messages to add one service at {low} and at {n} services"],
         "syncs": [f"kube-proxy's whole sync (its read-back and the apply, sync_time) that adds one service to {n}"],
         "chunks": [f"Installing {n} services in one transaction, by update_time and its release"],
+        "leaving": [f"Leaving {mode}: {what}, as a multiple of {mode}'s" for mode in s.run.header["arguments"].get("leaving", []) for what in [
+            {"first-packet": f"the first {latency} to {place} of {n} services", "cold-install": f"installing {n} services from nothing",
+             "idle": f"processor time of an hour in which nothing of {n} services changes"}.get(scenario),
+            f"adding one service to {n}, {TIMES['update_time']}", f"adding one service to {n}, {TIMES['sync_time']}", f"kernel memory of {n} services"]],
         "tool-share": ["The tool's own part (user mode) of the processor time of "
                        + {"service-add": "adding one service to", "cold-install": "installing, in one transaction,"}.get(scenario, "") + f" {n} services"],
     }[s.finding["kind"]]
@@ -859,9 +870,13 @@ def updates(s):
                 raise Wrong(f"{name} is not of {version}")
     s.verdict(by_update.split(": ", 1)[1] if by_update else "", ranked, bounds, False)
     s.done_with_names()
-    both = re.fullmatch(r"(?:With all that kube-proxy does for it: (.*?)\.)? ?(?:What the kernel and the tool must do: (.*)\.)?", s.finding.get("brief", ""))
-    s.in_brief(both.group(1) or "", syncs, {}, False)
-    s.in_brief(both.group(2) or "", ranked, bounds, False)
+    both = re.fullmatch(r"(?:(?:At ([\d,]+) services, w|W)ith all that kube-proxy does for it: (.*?)\.)? ?(?:What the kernel and the tool must do: (.*)\.)?", s.finding.get("brief", ""))
+    smaller, of_sync, of_update = both.groups()
+    if smaller:
+        syncs_at(s, scenario, int(number(smaller)), of_sync, syncs)
+    else:
+        s.in_brief(of_sync or "", syncs, {}, False)
+    s.in_brief(of_update or "", ranked, bounds, False)
     if len(syncs) > 1:
         s.verdict(by_sync, syncs, {}, False)
         s.done_with_names()
@@ -883,6 +898,23 @@ def updates(s):
     if bool(turned) != ("they change places" in opening):
         raise Wrong(f"{turned} change places, and the sentence says {places and places.group(1)}")
     s.done_with_names(opening)
+
+
+def syncs_at(s, scenario, n, text, here):
+    """In brief with kube-proxy's work, at a smaller size, since at the largest nothing is told apart by it."""
+    if n >= s.largest or any(apart(a, b, False) for a in here.values() for b in here.values()):
+        raise Wrong(f"in brief kube-proxy's work at {n}, and {set(here)} have it at {s.largest}")
+    text, *alone = text.split(f"; at {s.largest:,} services ")
+    for part in alone:
+        name, value = re.fullmatch(rf"({NAME}) ({VALUE})", part).groups()
+        same(value, here.pop(name).median)
+    if here:
+        raise Wrong(f"nothing of {set(here)} at {s.largest}")
+    of = {k: s.run.sample(k, "sync_time") for k in s.keys(scenario, n) if k[0] not in MODES[:2]}
+    samples = {name: s.run.sample(s.key(name, scenario, n), "sync_time") for name in re.findall(NAME, text)}
+    if {id(x) for x in samples.values()} != {id(x) for x in of.values() if x}:
+        raise Wrong(f"in brief names {set(samples)} of those with a sync at {n}")
+    s.in_brief(text, samples, {}, False)
 
 
 def through(s, text, scenario, update, syncs):
@@ -1233,6 +1265,42 @@ def tool_share(s):
         raise Wrong("states no share")
 
 
+@sentence("leaving")
+def leaving(s):
+    s.is_at(s.largest)
+    scenario, question = s.finding["scenario"], s.finding["question"]
+    left = re.match(r"Leaving (\S+): ", question).group(1)
+    memory, sync = ": kernel memory of " in question, TIMES["sync_time"] in question
+    metric = "kernel_memory" if memory else "sync_time" if sync else {"first-packet": "latency", "idle": "idle_cpu_time"}.get(scenario, "update_time")
+    options = s.packets() if scenario == "first-packet" else {}
+    of = s.run.whole if metric == "update_time" else lambda key: s.run.sample(key, metric)
+    said = set()
+
+    def pair(name, base):
+        key = s.key(name, scenario, **options)
+        chunk = {"chunk": dict(key[6])["chunk"]} if "chunk" in dict(key[6]) else {}
+        own = s.key(base or left, scenario, **options, **chunk)
+        if key[0] == left or own[0] != left:
+            raise Wrong(f"{name} beside {own[0]}, leaving {left}")
+        said.add((name, base))
+        return key, own
+
+    def check(name, times, base, ends, known):
+        key, own = pair(name, base)
+        ratio = ratio_of(of(key), of(own))
+        same(times, ratio.value)
+        same_interval(ends, ratio)
+        doubted(name, ratio, known)
+
+    def beyond(name, times, base):
+        key, own = pair(name, base)
+        same(times, s.run.bound(key) / of(own).known.bounds[1])
+    count = s.take(rf"({NAME}) ({DIGITS}) times(?: those of ({NAME}))? \(({INTERVAL})(: not distinguished from 1)?\)", check) \
+        + s.take(rf"({NAME}) more than ({DIGITS}) times(?: those of ({NAME}))? \(it timed out\)", beyond)
+    if not count or len(said) != count:
+        raise Wrong(f"{count} ratios of {len(said)} modes")
+
+
 @sentence("memory")
 def memory(s):
     weighed, told = any(s.run.sample(k, "kernel_memory") for k in s.keys("memory")), []
@@ -1303,7 +1371,19 @@ def memory_by_cpus(s):
 
 
 def prices(s, pattern):
-    """In brief are the prices of the verdict that are known and more than nothing, ascending, where each mode has one."""
+    """In brief are the prices of the verdict that are known and more than nothing, ascending, where each mode has one; where there
+    is none what the largest size holds, as it was read."""
+    if read := re.fullmatch(r"Kernel memory of ([\d,]+) services, of too few stays for an interval: (.*)\.", s.finding.get("brief", "")):
+        if number(read.group(1)) != s.largest or re.search(pattern, s.finding["verdict"]):
+            raise Wrong("what is held in brief, and prices are known")
+        listed = re.findall(rf"({'|'.join(MODES)}) ({VALUE})", read.group(2))
+        for mode, text in listed:
+            keys = [k for k in s.keys(s.finding["scenario"], s.largest) if k[0] == mode and s.run.sample(k, "kernel_memory")]
+            chunked = [k for k in keys if dict(k[6]).get("chunk", "all") != "all"]
+            same(text, s.run.sample((chunked or keys)[0], "kernel_memory").median)
+        if not listed:
+            raise Wrong("holds nothing")
+        return
     said = [(name, text) for name, text in re.findall(rf"({'|'.join(MODES)}) ({VALUE})", s.finding.get("brief", "").split(": ", 1)[-1])]
     found = [(name.split(" (")[0], text) for name, text in re.findall(pattern, s.finding["verdict"])]
     bytes_of = lambda text: number(split(text)[0]) * split(text)[1]

@@ -13,12 +13,12 @@ use schema::{Mix, OptionKey};
 
 use crate::case::Case;
 use crate::choice;
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, SandboxOption};
 use crate::exit::{Ended, refused};
 use crate::machine::Machine;
 use crate::plan::{ENVIRONMENT, Plan, PlannedStay, Settings, mode_of};
 use crate::population;
-use crate::progress::rough;
+use crate::progress::{note, rough};
 use crate::stdout::say;
 
 /// Options of `plan`.
@@ -45,6 +45,11 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Ended> {
     let settings = Settings::resolve(&asked)?;
     let environments = choice::foreseen(&settings)?;
     let plan = Plan::new(&settings, &environments, &Machine::now());
+    if asked.sandbox == SandboxOption::Auto && environments.iter().all(|e| e.name == ENVIRONMENT) {
+        note(
+            "planned as if this kernel had every mode (`doctor` tries them): where it lacks one, `run` measures in a KVM guest, or times what is here and counts instructions of every mode in guests as well",
+        );
+    }
     if args.rules {
         for side in settings.sides() {
             if !side.variant().is_empty() {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use cluster::{Cluster, NoteKind, Shape, Summary, summary};
-use netns_harness::datapath::{Implementation, RenderOptions, facts, laid_out};
+use netns_harness::datapath::{
+    Filled, Implementation, LARGE_CLUSTER, RenderOptions, facts, laid_out,
+};
 use netns_harness::service::Population;
-use reports::quantity::{counted, whole};
+use reports::quantity::{counted, digits, whole};
 use scenarios::LargeCluster;
 use scenarios::imported::Imported;
 use scenarios::population::{CLUSTER_IPS, Recipe};
@@ -187,9 +189,52 @@ fn weigh(imported: &Imported, family: Family) {
             );
         }
     }
+    for line in limits(imported, &population, family) {
+        say!("{line}");
+    }
     say!(
         "install and one more: rules, chains, sets, elements, servers and addresses that are named; bytes are what is handed to the kernel or the tool"
     );
+}
+
+/// What kube-proxy's table of connections holds at the least (`--conntrack-min`), and for each CPU (`--conntrack-max-per-core`;
+/// pkg/proxy/apis/config/v1alpha1/defaults.go).
+const CONNECTIONS: [u64; 2] = [131_072, 32_768];
+
+/// How near a population is to the limits that operators meet.
+fn limits(imported: &Imported, population: &Population, family: Family) -> Vec<String> {
+    let share = |part: u64, of: u64| digits(100.0 * part as f64 / of as f64);
+    let modes = Mode::ALL.iter().filter(|mode| !mode.is_floor());
+    let fullest = modes.filter_map(|mode| {
+        let (_, newest) = layouts(*mode, family).pop()?;
+        let Filled { set, entries, most } = newest.fullest(population)?;
+        let (entries, most) = (entries as u64, most as u64);
+        Some(format!(
+            "limit, {mode}: {set} has {} of {} entries, {} %",
+            whole(entries),
+            whole(most),
+            share(entries, most)
+        ))
+    });
+    let endpoints = u64::from(imported.endpoints());
+    let regime = match LargeCluster::Auto.of(imported.endpoints()) {
+        LargeCluster::On => "more: endpoints' rules have no comments",
+        _ => "not reached",
+    };
+    let large = LARGE_CLUSTER as u64;
+    let [least, each] = CONNECTIONS;
+    let tracked = format!(
+        "limit, connection tracking: kube-proxy lets {} connections be tracked, with more than {} CPUs {} for each: {} for each endpoint",
+        whole(least),
+        least / each,
+        whole(each),
+        digits(least as f64 / endpoints.max(1) as f64),
+    );
+    let iptables = format!(
+        "limit, iptables modes: layout of large clusters beyond {} endpoints, {regime}",
+        whole(large)
+    );
+    fullest.chain([iptables, tracked]).collect()
 }
 
 /// The layouts of a mode, each with the versions that have it.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reports::quantity::counted;
 use schema::NotRun;
 
 use super::{Plan, PlannedStay, mode_of};
@@ -118,8 +119,8 @@ impl Plan {
         let dearest = cut.clone().max_by_key(|stay| stay.expected_ns);
         let cut = dearest.map(|dearest| {
             format!(
-                "{} stays a block do not fit and are not begun (not-run: budget), the dearest of them of {} at {}, {}",
-                cut.count(),
+                "{} a block without room, not begun (not-run: budget), the dearest of {} at {}, {}",
+                counted(cut.count() as u64, "stay"),
                 mode_of(&dearest.spec),
                 dearest.spec.services,
                 rough(Duration::from_nanos(dearest.expected_ns)),

@@ -53,8 +53,8 @@ use schema::{Family, KubeProxyVersion, NodeKind, Stack};
 
 use super::steps;
 use super::{
-    Batch, Datapath, Engine, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts, Periodic,
-    RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Stale, SyncKind, Transport, Work,
+    Batch, Datapath, Engine, Filled, Inspect, Inventory, KubeProxy, KubeProxySync, ModeFacts,
+    Periodic, RenderOptions, SYNC_PERIOD_S, Socket, Sockets, Stale, SyncKind, Transport, Work,
     first_rule_packets, trial,
 };
 use crate::HarnessError;
@@ -194,12 +194,12 @@ impl Datapath for Ipvs {
         }
     }
 
-    fn no_room(&self, population: &Population) -> Option<String> {
-        let most = layout::MAX_ELEMENTS as usize;
+    fn fullest(&self, population: &Population) -> Option<Filled> {
         let (set, entries) = services::fullest(population)?;
-        (entries > most).then(|| {
-            let set = layout::named(set, self.family);
-            format!("kube-proxy's sets hold 65,536 entries, and {set} would have {entries}")
+        Some(Filled {
+            set: layout::named(set, self.family),
+            entries,
+            most: layout::MAX_ELEMENTS as usize,
         })
     }
 

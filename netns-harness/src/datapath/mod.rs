@@ -57,6 +57,17 @@ pub struct KubeProxySync {
     pub sockets: &'static [Socket],
 }
 
+/// How full a set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// Its name.
+    pub set: String,
+    /// Its entries.
+    pub entries: usize,
+    /// The most that kube-proxy lets it hold.
+    pub most: usize,
+}
+
 /// What kube-proxy does again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Periodic {
@@ -129,9 +140,18 @@ pub trait Datapath: Send + Sync {
     /// Updates follow kube-proxy: only what changed, plus what it always rewrites.
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch;
 
-    /// Why the layout has no room for a population, in sets as kube-proxy makes them; `None` where it has.
-    fn no_room(&self, _population: &Population) -> Option<String> {
+    /// The set that a population would fill most, as kube-proxy makes them; `None` where the layout has no set with a limit.
+    fn fullest(&self, _population: &Population) -> Option<Filled> {
         None
+    }
+
+    /// Why the layout has no room for a population, in sets as kube-proxy makes them; `None` where it has.
+    fn no_room(&self, population: &Population) -> Option<String> {
+        let Filled { set, entries, most } = self.fullest(population)?;
+        let (thousands, rest) = (most / 1_000, most % 1_000);
+        (entries > most).then(|| {
+            format!("kube-proxy's sets hold {thousands},{rest:03} entries, and {set} would have {entries}")
+        })
     }
 
     /// Why the mode has no layout for such services; `None` where it has.

@@ -35,8 +35,8 @@ pub use mode::{Marker, Mode, ModeRow, Proxier};
 pub use options::{INSTALLED, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};
 pub use outcome::{Disturbance, NotRun, Outcome, OutcomeKind, OutcomeRow, Stage};
 pub use record::{
-    Accelerator, CellRecord, EndRecord, Environment, Header, Record, ResumedRecord, SandboxKind,
-    Series, Variant,
+    Accelerator, CellRecord, EndRecord, Environment, Header, LEAVING, Record, ResumedRecord,
+    SandboxKind, Series, Variant,
 };
 pub use scenario::{Ask, Place, ScenarioKind, ScenarioRow, Topic, filled};
 pub use service_type::{Mix, MixError, Reach, ReachedBy, ServiceType, ServiceTypeRow};

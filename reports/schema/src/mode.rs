@@ -20,6 +20,8 @@ pub struct ModeRow {
     pub proxier: Option<Proxier>,
     /// Whether the netlink messages of its updates are those of its sets.
     pub sets: bool,
+    /// Whether it is nobody's but this project's: kube-proxy has no such mode, and no sync of it.
+    pub constructed: bool,
     /// The kube-proxy whose layout its rules had before results named one.
     pub layout: Option<&'static str>,
     /// Red, green, blue: one colour a mode, everywhere.
@@ -66,6 +68,7 @@ const SERVING: ModeRow = ModeRow {
     iptables: None,
     proxier: Some(Proxier::Iptables),
     sets: false,
+    constructed: false,
     layout: None,
     color: [0; 3],
     marker: Marker::Circle,
@@ -126,6 +129,7 @@ vocabulary! {
             last: "as many rules as the digits of its number ask for",
             beyond_floor: "table mangle in three hooks, in one of which it is looked up, and filter in one",
             sets: true,
+            constructed: true,
             color: [0x00, 0x9e, 0x73],
             marker: Marker::Square,
             ..SERVING

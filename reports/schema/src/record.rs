@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::vocabulary::vocabulary;
-use crate::{CellKey, Disturbance, Metric, Outcome, Unit};
+use crate::{CellKey, Disturbance, Metric, Mode, Outcome, Unit};
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +66,24 @@ pub struct Header {
     pub variants: Vec<Variant>,
     /// Environments by name.
     pub environments: BTreeMap<String, Environment>,
+}
+
+/// The argument of a run that names the modes that would be left.
+pub const LEAVING: &str = "leaving";
+
+impl Header {
+    /// The modes that would be left, as they were asked: what other modes take is said beside them.
+    #[must_use]
+    pub fn leaving(&self) -> Vec<Mode> {
+        let named = self
+            .arguments
+            .get(LEAVING)
+            .and_then(|named| named.as_array());
+        let modes = named.into_iter().flatten();
+        modes
+            .filter_map(|mode| mode.as_str()?.parse().ok())
+            .collect()
+    }
 }
 
 /// One side of a comparison that is measured in one run: its stays lie in the same shuffled blocks as the

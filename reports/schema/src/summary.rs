@@ -333,6 +333,8 @@ vocabulary! {
         Chunks = "chunks",
         /// The tool's part of the processor's time.
         ToolShare = "tool-share",
+        /// What other modes take beside the one that would be left.
+        Leaving = "leaving",
     }
 }
 

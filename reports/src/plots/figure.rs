@@ -172,9 +172,9 @@ impl Figure {
         self.panels.iter().map(Panel::numbers).collect()
     }
 
-    /// Rows that have a mark.
+    /// Rows that have a mark: in the panel that has most of them, and in all.
     #[must_use]
-    pub fn marked_rows(&self) -> usize {
+    pub fn marked_rows(&self) -> [usize; 2] {
         let rows = self.panels.iter().map(|panel| match &panel.body {
             Body::Rows { rows, .. } => {
                 let marked = |row: &&NamedRow| !matches!(row.mark, Mark::Nothing);
@@ -182,7 +182,8 @@ impl Figure {
             }
             Body::Lines { .. } => 0,
         });
-        rows.sum()
+        let rows: Vec<usize> = rows.collect();
+        [rows.iter().copied().max().unwrap_or(0), rows.iter().sum()]
     }
 
     /// The same on linear axes; `None` when no axis is logarithmic.

@@ -64,7 +64,7 @@ pub fn summarise(run: &Run) -> Summary {
         coverage: coverage(run),
     };
     summary.spreads = noise::spreads(&summary.cells);
-    summary.findings = findings::findings(&cells, &summary);
+    summary.findings = findings::findings(&cells, &summary, &run.header.leaving());
     summary
 }
 

@@ -25,19 +25,26 @@ pub struct Brief {
     pub answers: Vec<(Option<String>, String)>,
 }
 
-/// Which findings answer what is asked first.
-const ASKED: [fn(&Finding) -> bool; 4] = [
-    |found| found.kind == FindingKind::Packets,
-    |found| found.kind == FindingKind::Updates && found.scenario == ServiceAdd,
-    |found| found.kind == FindingKind::Updates && found.scenario == ColdInstall,
-    |found| matches!(found.kind, FindingKind::MemoryByCpus | FindingKind::Memory),
+/// Which findings answer what is asked first, and what that is.
+const ASKED: [(&str, fn(&Finding) -> bool); 4] = [
+    ("first packets", |found| found.kind == FindingKind::Packets),
+    ("adding one service", |found| {
+        found.kind == FindingKind::Updates && found.scenario == ServiceAdd
+    }),
+    ("installing from nothing", |found| {
+        found.kind == FindingKind::Updates && found.scenario == ColdInstall
+    }),
+    ("kernel memory", |found| {
+        matches!(found.kind, FindingKind::MemoryByCpus | FindingKind::Memory)
+    }),
 ];
 
 /// The answers of a run, those that tell something, and last what cannot be said.
 #[must_use]
 pub fn briefs(summary: &Summary) -> Vec<Brief> {
     let (mut all, mut silent): (Vec<Brief>, Vec<Silent>) = (Vec::new(), Vec::new());
-    for asks in ASKED {
+    let mut never = Vec::new();
+    for (what, asks) in ASKED {
         let mut found: Vec<&Finding> = summary.findings.iter().filter(|f| asks(f)).collect();
         // The first that tells something is the question; of the others those that answer the same.
         let told = found.iter().position(|found| !found.brief.is_empty());
@@ -45,6 +52,7 @@ pub fn briefs(summary: &Summary) -> Vec<Brief> {
             .get(told.unwrap_or(0))
             .map(|found| found.question.clone())
         else {
+            never.push(what);
             continue;
         };
         found.retain(|found| found.question == question);
@@ -57,7 +65,7 @@ pub fn briefs(summary: &Summary) -> Vec<Brief> {
     }
     all.push(Brief {
         question: "What cannot be said here".to_owned(),
-        answers: vec![(None, unsaid(summary, silent))],
+        answers: vec![(None, unsaid(summary, silent, &never))],
     });
     all
 }
@@ -107,9 +115,9 @@ fn place(summary: &Summary, scope: &Scope) -> String {
 }
 
 /// What has no answer, and why: modes without a figure, questions that tell nothing apart, cells that the run did not come to.
-fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
+fn unsaid(summary: &Summary, silent: Vec<Silent>, never: &[&str]) -> String {
     let mut parts: Vec<String> = Vec::new();
-    let several = summary.environments.len() > 1;
+    let named = are_named(&scopes(summary));
     let mut without = Vec::new();
     for scope in scopes(summary) {
         for mode in scope.modes(summary) {
@@ -120,15 +128,14 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
             if rows.iter().any(|row| row.metric.is_some()) {
                 continue;
             }
-            let told: String = scope.told().map(|words| format!(" with {words}")).collect();
-            let place = if several {
-                format!(" on {}", scope.environment)
-            } else {
-                String::new()
+            let place = match named {
+                true => format!(" by {}", place(summary, &scope)),
+                false => String::new(),
             };
-            let place = place + &told;
             let reason = rows.iter().find_map(|row| row.reason.as_deref());
             let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
+            // What would help is said where the cells are listed.
+            let reason = reason.map(|why| why.split(": modprobe").next().unwrap_or(why));
             let why = shortened(reason.unwrap_or(outcome.name()), REASON);
             without.push(((place, why), mode.name()));
         }
@@ -136,9 +143,8 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
     for ((place, why), modes) in grouped(without) {
         let modes: BTreeSet<&str> = modes.into_iter().collect();
         let modes: Vec<&str> = modes.into_iter().collect();
-        parts.push(format!("no figure{place} of {}: {why}", modes.join(", ")));
+        parts.push(format!("no figure of {}{place}: {why}", modes.join(", ")));
     }
-    let named = are_named(&scopes(summary));
     let mut silent = grouped(silent);
     if silent.len() > SILENT {
         // One part a question instead of one a scope.
@@ -159,17 +165,9 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
         let questions = questions.join("; ");
         parts.push(format!("{place}nothing is told apart of: {questions}"));
     }
-    let coverage = &summary.coverage;
-    let left = |kind: OutcomeKind| coverage.outcomes.get(kind.name()).copied().unwrap_or(0);
-    for kind in [
-        OutcomeKind::Failed,
-        OutcomeKind::TimedOut,
-        OutcomeKind::NotRun,
-    ] {
-        if left(kind) > 0 {
-            let (cells, planned) = (whole(left(kind)), whole(coverage.planned));
-            parts.push(format!("{cells} of {planned} planned cells are {kind}"));
-        }
+    parts.extend(unanswered(summary));
+    if !never.is_empty() {
+        parts.push(format!("not asked: {}", never.join(", ")));
     }
     match parts.is_empty() {
         true => "Whatever was asked has its answer.".to_owned(),
@@ -181,6 +179,53 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>) -> String {
             })
         }
     }
+}
+
+/// Checks that failed, and questions without any number that something else than an unsupported mode left without one, by what
+/// became of them.
+fn unanswered(summary: &Summary) -> Vec<String> {
+    let rows = || summary.cells.iter();
+    let all = rows().map(|row| &row.key).collect::<BTreeSet<_>>().len();
+    let of = |kind: OutcomeKind| {
+        let without = rows().filter(|row| row.metric.is_none() && row.outcome == kind);
+        let names: Vec<(String, &str)> = without
+            .map(|row| {
+                let words = row.key.options.only(|key| key == OptionKey::Chunk).words();
+                let words: String = words.iter().map(|words| format!(", {words}")).collect();
+                (format!("{}{words}", row.key.scenario), row.key.mode.name())
+            })
+            .collect();
+        let number = names.len() as u64;
+        let named = grouped(names).into_iter().map(|(asked, modes)| {
+            let modes: BTreeSet<&str> = modes.into_iter().collect();
+            let modes: Vec<&str> = modes.into_iter().collect();
+            format!("{asked} in {}", modes.join(" and "))
+        });
+        let named = shortened(&named.collect::<Vec<_>>().join("; "), REASON);
+        let are = if number == 1 { "is" } else { "are" };
+        (number > 0).then(|| {
+            format!(
+                "{} of {} questions {are} {kind} ({named})",
+                whole(number),
+                whole(all as u64)
+            )
+        })
+    };
+    // A check that failed once is told, whatever other stays have measured.
+    let coverage = &summary.coverage;
+    let failed = coverage.outcomes.get(OutcomeKind::Failed.name());
+    let failed = failed.map(|failed| {
+        let planned = whole(coverage.planned);
+        format!(
+            "{} of {planned} planned cells failed their checks",
+            whole(*failed)
+        )
+    });
+    let kinds = [OutcomeKind::TimedOut, OutcomeKind::NotRun];
+    failed
+        .into_iter()
+        .chain(kinds.into_iter().filter_map(of))
+        .collect()
 }
 
 /// A question in the middle of a sentence.

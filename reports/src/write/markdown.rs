@@ -152,7 +152,7 @@ fn opening(run: &Run, summary: &Summary) -> String {
             None => safe(answer),
         };
         let said: Vec<String> = answers.iter().map(said).collect();
-        format!("- **{question}.** {}\n", said.join(" "))
+        format!("- **{}.** {}\n", safe(&question), said.join(" "))
     });
     parts.push(briefs.collect());
     parts.push(match &summary.noise {

@@ -14,7 +14,7 @@ use schema::{Metric, Unit};
 use textwrap::Options;
 
 use crate::load::Run;
-use crate::quantity::{shortened, value};
+use crate::quantity::{counted, shortened, value};
 use crate::view::brief::{self, Brief};
 use crate::view::trust::{again, coverage_text};
 use crate::view::{Scope, are_named, lower_bound, scopes};
@@ -53,13 +53,10 @@ pub fn render_text(run: &Run, summary: &Summary) -> String {
     let header = &run.header;
     let mut parts = vec!["Linux service datapaths".to_owned()];
     let places = summary.environments.iter().map(|(name, of)| {
-        let (kernel, cpu, cores) = (&of.kernel, &of.cpu, of.cores);
+        let (kernel, cpu, cores) = (&of.kernel, &of.cpu, counted(of.cores.into(), "CPU"));
         wrapped(
             "",
-            &format!(
-                "{name}: Linux {kernel}, {cpu}, {cores} CPUs, {}",
-                header.started
-            ),
+            &format!("{name}: Linux {kernel}, {cpu}, {cores}, {}", header.started),
         )
     });
     parts.push(places.collect::<Vec<_>>().join("\n"));
@@ -136,7 +133,7 @@ fn of_scope(summary: &Summary, scope: &Scope, named: bool, width: usize) -> Vec<
     let signs = signs.iter().filter_map(|(what, any)| any.then_some(*what));
     let head = format!("medians at {services} services{place} (samples/stays)");
     let mut head = vec![textwrap::fill(&head, width)];
-    head.push(signs.collect::<Vec<_>>().join("; "));
+    head.push(textwrap::fill(&signs.collect::<Vec<_>>().join("; "), width));
     head.retain(|line| !line.is_empty());
     let series = series(&rows);
     let topics = TOPICS.iter().map(|topic| columns(&rows, *topic));
@@ -171,7 +168,9 @@ fn grids(rows: &[&Row], all: &[Series], columns: &[Column], width: usize) -> Vec
             Some(row) => describe(row),
             // Why a measured scenario has no such number in a series, or that it was not asked.
             None if of(series, column).is_empty() => "not planned".to_owned(),
-            None if column.ask.metric == Metric::SyncTime => "no such mode".to_owned(),
+            None if column.ask.metric == Metric::SyncTime && !series.has_kube_proxy() => {
+                "no such mode".to_owned()
+            }
             None => "not counted".to_owned(),
         }));
         lines

@@ -295,7 +295,7 @@ fn what_run_would_do(modes: &[Way], services: Option<u32>) -> String {
         (true, _) => format!("nothing can be measured{size}: `run` would end with exit 1 or 2"),
         (_, true) => format!("`run` measures every mode{size}"),
         _ => format!(
-            "`run` measures {}{size}; {} would be unsupported",
+            "`run` times {}{size} on this kernel; for {} it boots guests, which time every mode with KVM and count its instructions without",
             names(&ready),
             names(&not)
         ),
@@ -336,7 +336,7 @@ mod tests {
             .collect();
         let text = what_run_would_do(&some, Some(30));
         assert!(
-            text.ends_with("at 30 services; iptables-nft would be unsupported"),
+            text.contains("at 30 services on this kernel; for iptables-nft it boots guests"),
             "{text}"
         );
         let none: Vec<Way> = Mode::ALL.iter().map(|m| found(*m, false)).collect();

@@ -8,7 +8,7 @@ use super::Programmer;
 use super::change::{Change, Made};
 use crate::HarnessError;
 use crate::datapath::{
-    Batch, Breakable, Datapath, Implementation, Inspect, Inventory, KubeProxy, ModeFacts,
+    Batch, Breakable, Datapath, Filled, Implementation, Inspect, Inventory, KubeProxy, ModeFacts,
     RenderOptions, Sockets, Transport,
 };
 use crate::relation::Relation;
@@ -63,8 +63,8 @@ impl Datapath for Driven {
         }))
     }
 
-    fn no_room(&self, population: &Population) -> Option<String> {
-        self.inner.no_room(population)
+    fn fullest(&self, population: &Population) -> Option<Filled> {
+        self.inner.fullest(population)
     }
 
     /// No layout is compared: any version's, or a branch's, is what it does.

@@ -231,6 +231,9 @@ impl Context<'_, '_> {
         )?;
         found.headline = true;
         found.brief = prices.brief("Kernel memory of each further service");
+        if found.brief.is_empty() {
+            found.brief = self.held(scenario);
+        }
         if !read {
             let facts = self.summary.environments.get(&self.scope.environment);
             let cores = counted(facts.map_or(0, |facts| facts.cores).into(), "core");
@@ -239,6 +242,23 @@ impl Context<'_, '_> {
             ));
         }
         Some(found)
+    }
+
+    /// What the largest size holds, where of no service anything is known: as it was read.
+    fn held(&self, scenario: ScenarioKind) -> String {
+        let mut prices = Prices::default();
+        for key in self.keys_at_largest(|key| key.scenario == scenario) {
+            let row = self.row(key, Metric::KernelMemory);
+            let shown = self
+                .scope
+                .shows_memory(self.summary, key.mode, &key.options);
+            let held = row.filter(|_| shown).and_then(|row| row.median);
+            prices.add(key.mode, held.is_some(), held.unwrap_or(0.0));
+        }
+        prices.brief(&format!(
+            "Kernel memory of {} services, of too few stays for an interval",
+            whole(self.largest.into())
+        ))
     }
 
     /// What a further service holds for itself and for each possible CPU: a line over the numbers of possible CPUs that were

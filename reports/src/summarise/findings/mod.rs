@@ -5,6 +5,7 @@
 mod crossings;
 mod datapath;
 mod growth;
+mod leaving;
 mod ranking;
 mod update_parts;
 mod updates;
@@ -102,9 +103,11 @@ struct Context<'a, 'r> {
     scope: Scope,
     /// Largest N of the scope.
     largest: u32,
+    /// Modes that would be left.
+    leaving: &'a [Mode],
 }
 
-pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
+pub(super) fn findings(cells: &Cells<'_>, summary: &Summary, leaving: &[Mode]) -> Vec<Finding> {
     let rows = summary.cells.iter();
     let rows = rows.map(|row| ((&row.key, row.metric), row)).collect();
     let scopes = scopes(summary);
@@ -115,6 +118,7 @@ pub(super) fn findings(cells: &Cells<'_>, summary: &Summary) -> Vec<Finding> {
             summary,
             rows: &rows,
             largest: scope.largest(summary),
+            leaving,
             scope,
         };
         context.all()
@@ -154,7 +158,17 @@ impl Context<'_, '_> {
         found.extend(self.syncs());
         found.extend(self.chunks());
         found.extend(self.tool_share());
+        found.extend(self.leaving());
         found
+    }
+
+    /// The same of a smaller size.
+    fn at(&self, services: u32) -> Self {
+        Self {
+            scope: self.scope.clone(),
+            largest: services,
+            ..*self
+        }
     }
 
     /// What first packets are asked for: each protocol by the headline's position, caches warm before cold.

@@ -44,7 +44,7 @@ pub(super) struct Entry<'a> {
     pub(super) name: String,
     pub(super) key: &'a CellKey,
     /// As it is stated.
-    row: &'a Row,
+    pub(super) row: &'a Row,
     /// As it is ranked: of an update its whole.
     pub(super) ranked: Cow<'a, Row>,
 }
@@ -268,7 +268,7 @@ impl Context<'_, '_> {
 
     /// Whether the factor between two updates is the translator's: it makes starting a process far dearer than what a
     /// kernel does with a message.
-    fn is_qemus(&self, a: &CellKey, b: &CellKey) -> bool {
+    pub(super) fn is_qemus(&self, a: &CellKey, b: &CellKey) -> bool {
         let environment = self.summary.environments.get(&self.scope.environment);
         environment.is_some_and(|facts| facts.accel == Accelerator::Tcg)
             && a.options.transport() != b.options.transport()
@@ -460,8 +460,16 @@ fn in_brief(known: &Known) -> String {
     /// What is that wide says little but that it is more.
     const WIDE: f64 = 3.0;
     match known.bounds() {
-        Some([low, high]) if high > WIDE * low => format!("at least {} times", digits(low)),
-        _ => format!("{} times", digits(known.value)),
+        Some([low, high]) if high > WIDE * low => format!("at least {} times", times(low)),
+        _ => format!("{} times", times(known.value)),
+    }
+}
+
+/// A ratio of three digits, however large: "2,730".
+fn times(ratio: f64) -> String {
+    match ratio >= 1_000.0 {
+        true => digits(format!("{ratio:.2e}").parse().unwrap_or(ratio)),
+        false => digits(ratio),
     }
 }
 

@@ -14,6 +14,7 @@ use schema::{CellKey, Metric, OptionKey, ScenarioKind, Transport};
 
 use super::ranking::{Entry, Ranking, Verdict, joined, sentence, without_number};
 use super::{Context, Subject, TRANSPORT, VERSION, apart, evidence, listed, stated};
+use crate::quantity::{value, whole};
 use crate::view::order;
 
 /// Updates that are ranked, as questions: those that are asked first, and those of which kube-proxy's sync tells.
@@ -62,9 +63,8 @@ impl Context<'_, '_> {
                 format!("{what}: {brief}")
             })
         };
-        let of_sync = |sync| of("With all that kube-proxy does for it", sync);
         let brief = joined([
-            sync.as_ref().map(of_sync).unwrap_or_default(),
+            self.syncs_in_brief(subject, sync.as_ref()),
             of("What the kernel and the tool must do", &update),
         ]);
         values.extend(self.releases(&update, &mut evidence));
@@ -76,6 +76,35 @@ impl Context<'_, '_> {
             headline,
             ..self.finding(FindingKind::Updates, subject, question, (verdict, evidence))
         })
+    }
+
+    /// Who takes least with all that kube-proxy does: at the largest size at which modes can be held against each other by it.
+    fn syncs_in_brief(&self, subject: &Subject, sync: Option<&Ranking<'_>>) -> String {
+        const WHAT: &str = "all that kube-proxy does for it";
+        let told = sync.map(Ranking::brief).unwrap_or_default();
+        if !told.is_empty() {
+            return sentence(&format!("With {WHAT}: {told}"));
+        }
+        let sizes = self.scope.sizes(self.summary);
+        let at = |services: u32| {
+            let smaller = self.at(services);
+            let told = smaller.ranked(subject, Metric::SyncTime)?.brief();
+            (!told.is_empty()).then_some((services, told))
+        };
+        let Some((services, told)) = sizes.range(..self.largest).rev().copied().find_map(at) else {
+            return String::new();
+        };
+        let alone = sync.into_iter().flat_map(|sync| &sync.entries);
+        let alone = alone.filter_map(|entry| {
+            let of = value(entry.row.median?, entry.row.unit?);
+            let here = whole(self.largest.into());
+            Some(format!("; at {here} services {} {of}", entry.name))
+        });
+        let alone: String = alone.collect();
+        sentence(&format!(
+            "At {} services, with {WHAT}: {told}{alone}",
+            whole(services.into())
+        ))
     }
 
     /// By two times that two modes and more have.

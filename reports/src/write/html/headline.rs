@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use schema::summary::{Finding, Summary};
+use schema::summary::{Finding, FindingKind, Summary};
 use schema::{Mode, OptionKey, Options};
 
 use super::table::{heads, scrolling};
 use super::{Ids, charts};
+use crate::load::Run;
 use crate::plots::{Figure, IN_BRIEF};
 use crate::quantity::{digits, shortened, whole};
 use crate::summarise::FloorRatios;
@@ -15,7 +16,8 @@ use crate::view::brief::{self, Brief};
 use crate::view::words::programmed;
 use crate::view::{Scope, are_named, finding, grouped, scopes};
 
-/// The picture of the top: of several environments' that of the one with most answers.
+/// The picture of the top: of several environments' that of the one that answers a question in most modes, as the sentences
+/// beside it have that one first.
 pub(super) fn picture(figures: &[Figure]) -> Option<&Figure> {
     let named = |figure: &&Figure| figure.name.starts_with(IN_BRIEF);
     figures
@@ -78,11 +80,41 @@ pub(super) fn more(summary: &Summary) -> Markup {
 const SENTENCES: usize = 80;
 
 fn sentences(summary: &Summary, headline: bool) -> Markup {
-    let all: Vec<&Finding> = summary
-        .findings
-        .iter()
-        .filter(|f| f.headline == headline)
-        .collect();
+    let all = summary.findings.iter();
+    let all = all.filter(|f| f.headline == headline && f.kind != FindingKind::Leaving);
+    listed(summary, &all.collect::<Vec<_>>())
+}
+
+/// What leaving a mode changes, and whose services these are; nothing of a run in which neither was asked.
+pub(super) fn yours(run: &Run, summary: &Summary, ids: &Ids) -> Markup {
+    let found = summary.findings.iter();
+    let found = found.filter(|f| f.kind == FindingKind::Leaving);
+    let (found, left): (Vec<&Finding>, Vec<Mode>) = (found.collect(), run.header.leaving());
+    let left: Vec<String> = left.iter().map(Mode::to_string).collect();
+    let hash = run.header.arguments.get(OptionKey::Population.name());
+    let hash = hash.and_then(|hash| hash.as_str());
+    html! {
+        @if hash.is_some() || !left.is_empty() {
+            section {
+                h2 id=(ids.of("yours")) { "Your services" }
+                @if let Some(hash) = hash {
+                    p { "Everything on this page is of services shaped as those of your cluster (population " (shortened(hash, 80)) "): "
+                        "as many, with the same ports, endpoints, types and affinity, at addresses of the lab. Endpoints a service are their mean." }
+                }
+                @if left.is_empty() {
+                    p.hint { "No dump says which mode they are served by today; with --leaving MODE this section says what changes for whoever leaves it." }
+                } @else {
+                    h3 { "What changes when leaving " (left.join(" or ")) }
+                    @if found.is_empty() { p { "Nothing can be said: no other mode was measured beside it." } }
+                }
+                (listed(summary, &found))
+            }
+        }
+    }
+}
+
+/// Sentences by what they are of.
+fn listed(summary: &Summary, all: &[&Finding]) -> Markup {
     // By what they are of, as a phrase where there is more than one such thing.
     let named = are_named(&scopes(summary));
     let shown = all.iter().take(SENTENCES);

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 
 use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use schema::Accelerator;
 use schema::summary::{Row, Summary};
+use schema::{Accelerator, OutcomeKind};
 use sha2::{Digest, Sha256};
 
 use crate::load::Run;
@@ -149,6 +149,7 @@ fn article(
             }
             @let picture = headline::picture(&figures);
             (headline::brief(summary, picture, if index == 0 { "start" } else { "" }, &ids))
+            (headline::yours(run, summary, &ids))
             (banners(run, summary))
             @for scope in &empty {
                 p.banner { strong { "Nothing was measured on " (shortened(&scope.describe(), 300)) ". " } (why_nothing(scope.rows(summary))) }
@@ -252,7 +253,11 @@ fn banners(run: &Run, summary: &Summary) -> Markup {
             }
         }
         @if coverage.ended != "complete" {
-            p.banner { strong { "Not the whole plan. " } (coverage_text(summary)) }
+            @let unanswered = summary.cells.iter().any(|row| row.metric.is_none() && row.outcome == OutcomeKind::NotRun);
+            p.banner {
+                strong { @if unanswered { "Not every question was asked. " } @else { "Fewer repetitions than planned. " } }
+                (coverage_text(summary))
+            }
         }
         @if failed > 0 {
             p.banner { strong { (whole(failed)) " failed. " } "Cells whose checks failed give no number; they are listed below with their reasons." }

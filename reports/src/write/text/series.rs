@@ -68,6 +68,11 @@ pub(super) fn series(rows: &[&Row]) -> Vec<Series> {
 }
 
 impl Series {
+    /// Whether a kube-proxy has a sync of it.
+    pub(super) fn has_kube_proxy(&self) -> bool {
+        !self.rules.mode.row().constructed
+    }
+
     pub(super) fn holds(&self, key: &CellKey) -> bool {
         let transport = key.options.transport();
         Rules::of(key.mode, &key.options) == self.rules
