@@ -11,7 +11,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use scenarios::imported::{Imported, Kind};
-use schema::{Family, Mode, NodeKind, Protocol, Stack};
+use schema::{Family, Mode, NodeKind, Protocol, Proxier, Stack};
 
 use crate::cli::RunArgs;
 use crate::exit::{Usage, refused};
@@ -72,11 +72,13 @@ const fn family_of(node: NodeKind) -> Family {
 
 /// The modes whose rules a dump may be of: of iptables' it does not tell the engine.
 fn modes_of(origin: Origin) -> Vec<Mode> {
-    match origin {
-        Origin::Iptables => vec![Mode::IptablesLegacy, Mode::IptablesNft],
-        Origin::Ipvs => vec![Mode::Ipvs],
-        Origin::Nftables => vec![Mode::Nftables],
-    }
+    let proxier = match origin {
+        Origin::Iptables => Proxier::Iptables,
+        Origin::Ipvs => Proxier::Ipvs,
+        Origin::Nftables => Proxier::Nftables,
+    };
+    let of = |mode: &&Mode| mode.row().proxier == Some(proxier) && !mode.row().constructed;
+    Mode::ALL.iter().filter(of).copied().collect()
 }
 
 /// The services of a shape that can be measured, of one family.

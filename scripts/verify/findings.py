@@ -464,7 +464,7 @@ class Sentence:
         self.options = {k: v for k, v in finding["options"].items() if k not in ("family", "stack", "service_type", "population", "reached", "path") and (k != "cache" or has)}
         self.values = {v["metric"]: v["text"] for v in finding.get("values", [])}
         self.left = finding["verdict"]
-        place = "{environment}, {endpoints:,} endpoints a service".format(**self.where) + (f", variant {self.where['variant']}" if self.where["variant"] else "")
+        place = "{environment}, {endpoints:,} endpoint{s} a service".format(**self.where, s="s" * (self.where["endpoints"] != 1)) + (f", variant {self.where['variant']}" if self.where["variant"] else "")
         place += next(f", {words}" for words, node in NODES.items() if node == self.node) if tells else ""
         place += f", {reach_words(self.reach)}" if tells_reach else ""
         told = [v if m == "latency" else f"{m}: {v}" for m, v in self.values.items()]
@@ -1415,7 +1415,7 @@ def picture(run, path):
     title = html.unescape(re.search(r"<title>(.*?)</title>", open(path, encoding="utf-8").read(), re.S).group(1))
     # The longest first: some words begin others.
     reaches = {reach_words(scope[4]): scope[4] for scope in sorted(run.scopes[0], key=lambda scope: -len(reach_words(scope[4])))}
-    place = re.search(rf"\((?:(\S+), )?([0-9,]+) endpoints a service(?:, variant (\S+?))?(?:, ({'|'.join(NODES)}))?(?:, ({'|'.join(map(re.escape, reaches))}))?\)", title)
+    place = re.search(rf"\((?:(\S+), )?([0-9,]+) endpoints? a service(?:, variant (\S+?))?(?:, ({'|'.join(NODES)}))?(?:, ({'|'.join(map(re.escape, reaches))}))?\)", title)
     environment, endpoints, variant, node, reach = place.groups() if place else (None,) * 5
     if run.scopes[1] != (node is not None):
         raise Wrong(f"its node is {'not ' * run.scopes[1]}said")

@@ -224,10 +224,10 @@ fn limits(imported: &Imported, population: &Population, family: Family) -> Vec<S
     let large = LARGE_CLUSTER as u64;
     let [least, each] = CONNECTIONS;
     let tracked = format!(
-        "limit, connection tracking: kube-proxy lets {} connections be tracked, with more than {} CPUs {} for each: {} for each endpoint",
+        "limit, connection tracking: kube-proxy lets {} connections be tracked ({} a CPU where there are more than {}): {} an endpoint",
         whole(least),
-        least / each,
         whole(each),
+        least / each,
         digits(least as f64 / endpoints.max(1) as f64),
     );
     let iptables = format!(

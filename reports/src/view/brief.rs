@@ -25,8 +25,11 @@ pub struct Brief {
     pub answers: Vec<(Option<String>, String)>,
 }
 
-/// Which findings answer what is asked first, and what that is.
-const ASKED: [(&str, fn(&Finding) -> bool); 4] = [
+/// What is asked, and whether a finding answers it.
+type Question = (&'static str, fn(&Finding) -> bool);
+
+/// Which findings answer what is asked first.
+const ASKED: [Question; 4] = [
     ("first packets", |found| found.kind == FindingKind::Packets),
     ("adding one service", |found| {
         found.kind == FindingKind::Updates && found.scenario == ServiceAdd
@@ -102,22 +105,31 @@ fn answers(summary: &Summary, found: &[&Finding]) -> Vec<(Option<String>, String
 
 /// "instructions, Linux 6.1.0" or "time, Linux 6.18", with what else sets a scope apart.
 fn place(summary: &Summary, scope: &Scope) -> String {
-    let name = &scope.environment;
-    let counted = executed_by(summary, Accelerator::TcgIcount).contains(&name.as_str());
-    let what = if counted { "instructions" } else { "time" };
-    let kernel = summary.environments.get(name);
-    let kernel = kernel.map_or_else(|| name.clone(), |facts| format!("Linux {}", facts.kernel));
+    let what = of_environment(summary, &scope.environment);
     let alike = |other: &Scope| other.environment == scope.environment;
     match scopes(summary).iter().filter(|s| alike(s)).count() {
-        1 if scope.told().next().is_none() => format!("{what}, {kernel}"),
-        _ => format!("{what}, {kernel}, {}", scope.describe()),
+        1 if scope.told().next().is_none() => what,
+        _ => format!("{what}, {}", scope.describe()),
     }
+}
+
+/// "instructions, Linux 6.1.0": what is told of an environment.
+fn of_environment(summary: &Summary, name: &str) -> String {
+    let counted = executed_by(summary, Accelerator::TcgIcount).contains(&name);
+    let what = if counted { "instructions" } else { "time" };
+    let kernel = summary.environments.get(name);
+    let kernel = kernel.map_or_else(
+        || name.to_owned(),
+        |facts| format!("Linux {}", facts.kernel),
+    );
+    format!("{what}, {kernel}")
 }
 
 /// What has no answer, and why: modes without a figure, questions that tell nothing apart, cells that the run did not come to.
 fn unsaid(summary: &Summary, silent: Vec<Silent>, never: &[&str]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let named = are_named(&scopes(summary));
+    let several = summary.environments.len() > 1;
     let mut without = Vec::new();
     for scope in scopes(summary) {
         for mode in scope.modes(summary) {
@@ -128,10 +140,19 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>, never: &[&str]) -> String {
             if rows.iter().any(|row| row.metric.is_some()) {
                 continue;
             }
-            let place = match named {
-                true => format!(" by {}", place(summary, &scope)),
+            let of_environment = match several {
+                true => format!(" by {}", of_environment(summary, &scope.environment)),
                 false => String::new(),
             };
+            let elsewhere = summary.cells.iter().any(|row| {
+                let here = row.key.environment == scope.environment && row.key.mode == mode;
+                here && row.metric.is_some()
+            });
+            let told: String = match elsewhere {
+                true => scope.told().map(|words| format!(" with {words}")).collect(),
+                false => String::new(),
+            };
+            let place = of_environment + &told;
             let reason = rows.iter().find_map(|row| row.reason.as_deref());
             let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
             // What would help is said where the cells are listed.
@@ -263,8 +284,13 @@ pub fn subject(summary: &Summary) -> String {
     let of = told
         .filter(|words| !words.is_empty())
         .fold(of, |of, words| format!("; {words}{of}"));
+    let noun = if endpoints == ["1"] {
+        "endpoint"
+    } else {
+        "endpoints"
+    };
     format!(
-        "At {} services of {} endpoints{of}.",
+        "At {} services of {} {noun}{of}.",
         whole(largest.into()),
         endpoints.join(" or ")
     )

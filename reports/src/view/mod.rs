@@ -22,7 +22,7 @@ use schema::{
     Options, PacketPath, Place, Position, Reach, ReachedBy, ScenarioKind, Topic,
 };
 
-use crate::quantity::whole;
+use crate::quantity::counted;
 
 pub(crate) use cpus::by_cpus;
 pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
@@ -283,7 +283,7 @@ impl Scope {
     /// Where this is, as a phrase, where scopes are named.
     #[must_use]
     pub fn describe(&self) -> String {
-        let endpoints = format!(", {} endpoints a service", whole(self.endpoints.into()));
+        let endpoints = format!(", {} a service", counted(self.endpoints.into(), "endpoint"));
         self.described(&endpoints)
     }
 
