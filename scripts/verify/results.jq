@@ -28,7 +28,7 @@ def last_cells: [cells] | group_by([.mode, .scenario, .services, .endpoints, .en
 def samples($metric): [(.series // [])[] | select(.metric == $metric) | .values[]?];
 
 # Input: an environment of a header. What was measured on, for people.
-def measured_on: "Linux \(.kernel | split("-")[0]), \(.machine), \(.cores) CPUs, sandbox \(.sandbox)\(if .accel == "none" then "" else " (\(.accel))" end)";
+def measured_on: "Linux \(.kernel | split("-")[0]), \(.machine), \(.cores) CPU\(if .cores == 1 then "" else "s" end), sandbox \(.sandbox)\(if .accel == "none" then "" else " (\(.accel))" end)";
 
 # Every mode, in the order of `list modes`.
 def all_modes: ["none", "conntrack", "iptables-legacy", "iptables-nft", "ipset", "ipvs", "nftables"];
