@@ -3,8 +3,8 @@
 # shellcheck disable=SC2034,SC2154 # $verify, $root and $scratch come from lib.sh; who sources this uses $kinds and $tree
 
 # A kind of change, and the most files that it may touch.
-declare -A most=([mode]=4 [scenario]=4 [option]=3 [format]=2)
-kinds=(mode scenario option format)
+declare -A most=([mode]=4 [scenario]=4 [option]=3 [format]=2 [type]=3)
+kinds=(mode scenario option format type)
 hunks_most=8
 
 # patch_of KIND
