@@ -91,7 +91,13 @@ fn in_words(population: &Population) -> String {
         .collect()
 }
 
+/// What a command prints, or what the kernel says in a file of this network namespace.
 fn printed(words: &[&str]) -> Result<String, HarnessError> {
+    if let Some(name) = words[0].strip_prefix("/proc/net/") {
+        let file = format!("/proc/thread-self/net/{name}");
+        return std::fs::read_to_string(&file)
+            .map_err(|e| HarnessError::system(format!("read {file}"), e));
+    }
     let mut command = netns_sys::tools::command(words[0]);
     let done = process::run(command.args(&words[1..]), b"");
     let done = done.map_err(|e| HarnessError::system(format!("start {}", words[0]), e))?;

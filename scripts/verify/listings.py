@@ -3,6 +3,7 @@ Standard library only.
 
     python3 listings.py rules                      the rules by which a listing is normalised
     python3 listings.py compare A B [--ours B]     differences of two listings; exit 1 if there are any, 2 if one is not read
+    python3 listings.py sections FILE              a recorded file as a listing
     python3 listings.py record FOLDER VERSION MODE a listing from standard input as FOLDER/MINOR/MODE.txt
 
 A listing is JSON, text by command, as `bench-runner cell` answers `listing`; or a recorded file, a section a command
@@ -151,6 +152,8 @@ def read_lists(opening, adding):
     return read
 
 
+# What `ipvsadm -S -n` says, said again: for those who read these.
+AGAIN = ["ipvsadm -L -n", "/proc/net/ip_vs"]
 SAVES = [f"{tables}-{engine}-save" for tables in ("iptables", "ip6tables") for engine in ("legacy", "nft")]
 READERS = {
     "addresses": plain(r"\S+ (\d+(\.\d+){3}|[0-9a-f]*:[0-9a-f:]*)(/\d+)?"),
@@ -170,6 +173,8 @@ class Listing:
         population = sections.get("population", "")
         other = "ip6" if "[" not in population else None if re.search(r" \d+\.", population) else "ip"
         for section, text in sections.items():
+            if section in AGAIN:
+                continue
             if section not in READERS:
                 raise Unread(f"=== {section}")
             things = READERS[section](section, [line for line in text.splitlines() if line.strip()])
@@ -375,6 +380,8 @@ def main(words):
             total = sum(count for *_, count in found)
             print(f"{total} difference{'s' * (total != 1)}")
             return int(bool(found))
+        case ["sections", path]:
+            print(json.dumps(sections_of(path)))
         case ["record", folder, version, mode]:
             print(record(folder, version, mode, sys.stdin.read()))
         case _:

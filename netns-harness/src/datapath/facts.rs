@@ -107,7 +107,7 @@ pub struct ModeFacts {
     pub preparation_chunk: Option<usize>,
     /// Whether one transaction costs the square of what it holds, so that installs in chunks are measured too.
     pub chunked: bool,
-    /// Commands that list what it installs, besides that of its engine.
+    /// Commands that list what it installs, or files of /proc/net that say it, besides that of its engine.
     pub listings: &'static [&'static [&'static str]],
     /// Sockets that a removal needs: opened before it is timed.
     pub teardown_sockets: &'static [Socket],

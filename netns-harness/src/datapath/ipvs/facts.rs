@@ -63,7 +63,12 @@ const FACTS: ModeFacts = ModeFacts {
         arguments: &["--v=2", "--vmodule=proxier=4"],
     }),
     sync_tools: &["ipset"],
-    listings: &[&["ipvsadm", "-S", "-n"], &["ipset", "save"]],
+    listings: &[
+        &["ipvsadm", "-S", "-n"],
+        &["ipvsadm", "-L", "-n"],
+        &["/proc/net/ip_vs"],
+        &["ipset", "save"],
+    ],
     facilities: &[
         "ip_set hash:ip,port",
         "set",
