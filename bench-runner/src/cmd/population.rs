@@ -71,6 +71,9 @@ pub(crate) fn run(args: &PopulationArgs) -> anyhow::Result<Ended> {
             Err(Usage(why)) => say!("\n{}: not to be measured: {}", family.words(), why),
         }
     }
+    say!(
+        "\nmemory, by possible CPUs, is measured: bench-runner run --population FILE --deterministic --scenarios memory --possible-cpus 2,8,64"
+    );
     notes(&read, &args.files);
     Ok(Ended::Done)
 }
