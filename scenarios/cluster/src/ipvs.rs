@@ -1,7 +1,7 @@
 //! Virtual servers as `ipvsadm -Sn`, `ipvsadm -Ln` and `/proc/net/ip_vs` list them. Which of them is a ClusterIP, and which
 //! the node port or load balancer of which service, is told by kube-proxy's sets where they are given, and by the endpoints.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::found::{Found, Source};
@@ -424,6 +424,10 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
         .map(|found| places(found.service.endpoints.as_deref().unwrap_or_default()))
         .collect();
     let (mut said, mut unsaid) = (HashSet::new(), Vec::new());
+    // Those without endpoints that no load balancer, and no node port, is known of.
+    let serves_none = (0..all.len()).filter(|i| all[*i].is_empty());
+    let serves_none: VecDeque<usize> = serves_none.collect();
+    let mut idle = [serves_none.clone(), serves_none];
     for (server, place, by) in outside {
         let own = places(&server.endpoints);
         let (address, protocol, port) = place;
@@ -443,12 +447,25 @@ pub(crate) fn trace(table: Table, sets: &Sets, file: usize, notes: &mut Notes) -
             .copied()
             .filter(|i| all[*i].len() == own.len())
             .collect();
-        let only = match (same.as_slice(), near.as_slice()) {
-            ([only], _) | ([], [only]) => *only,
-            _ => {
-                unsaid.push((place, by, server.line));
-                continue;
+        let of = match (same.as_slice(), near.as_slice()) {
+            ([only], _) | ([], [only]) => Some(*only),
+            _ if own.is_empty() && !said.contains(&(protocol, port)) => {
+                // Services that serve nobody are alike: it is of the first that has no such address yet.
+                let free = &mut idle[usize::from(by == By::NodePort)];
+                let alike = |i: &usize| {
+                    let service = &traced.found[*i].service;
+                    of_port(i)
+                        && service.protocol == protocol
+                        && service.affinity_seconds == server.affinity_seconds
+                };
+                let first = free.iter().take(MOST_COMPARED).position(alike);
+                first.and_then(|place| free.remove(place))
             }
+            _ => None,
+        };
+        let Some(only) = of else {
+            unsaid.push((place, by, server.line));
+            continue;
         };
         let service = &mut traced.found[only].service;
         let told = match by {
