@@ -11,6 +11,7 @@ const CHURN: &str = "10";
 const SCALED: &str = "100";
 const SCALED_TO: &str = "1";
 const TRACKED_FLOWS: &str = "0,1000,10000,100000";
+const OPEN_FLOWS: &str = "1,100,10000";
 const POSSIBLE_CPUS: &str = "2,8,64";
 
 /// Options of cells, as they were given.
@@ -49,6 +50,11 @@ pub struct Chosen {
     )]
     pub paths: Vec<PacketPath>,
 
+    /// Flows that are open while scenario established asks on one of them; each number is asked for by itself; 1 to 100000, and no
+    /// more than half of net.netfilter.nf_conntrack_max.
+    #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = OPEN_FLOWS, allow_negative_numbers = true, value_parser = within(1..=100_000))]
+    pub open_flows: Vec<u32>,
+
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
     #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = POSSIBLE_CPUS, requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
@@ -82,6 +88,11 @@ impl Chosen {
                 "--tracked-flows",
                 listed(&self.tracked_flows) != TRACKED_FLOWS,
                 ScenarioKind::ConntrackClean,
+            ),
+            (
+                "--open-flows",
+                listed(&self.open_flows) != OPEN_FLOWS,
+                ScenarioKind::Established,
             ),
             (
                 "--paths",

@@ -193,7 +193,7 @@ const IDLE: Duration = Duration::from_millis(20);
 
 /// Idles where that costs nothing: what the kernel has put off is done before flows are counted. Without it a guest can go on for
 /// hundreds of flows whose packets are not handled in the sender's own context (docs/deterministic.md).
-fn let_softirqs_end(stay: &Stay<'_>) {
+pub(crate) fn let_softirqs_end(stay: &Stay<'_>) {
     if stay.spec.counted {
         std::thread::sleep(IDLE);
     }
@@ -291,14 +291,14 @@ impl Way {
 }
 
 /// Counters of the rules and of connection tracking.
-struct Seen {
+pub(crate) struct Seen {
     nat: Option<u64>,
     /// Of what the node sends, where it is asked to.
     sent: Option<u64>,
     conntrack: meters::Conntrack,
 }
 
-fn watch(stay: &Stay<'_>, from: Source) -> Result<Seen> {
+pub(crate) fn watch(stay: &Stay<'_>, from: Source) -> Result<Seen> {
     stay.on_node(Stage::Counters, || {
         Ok(Seen {
             nat: stay.datapath.nat_counters()?,
@@ -329,7 +329,7 @@ fn check_room(stay: &Stay<'_>, before: &Seen) -> Result {
 }
 
 /// NAT's rules at prerouting must have counted so many first packets, and connection tracking lost none.
-fn check_counters(
+pub(crate) fn check_counters(
     stay: &Stay<'_>,
     [before, after]: [&Seen; 2],
     flows: u64,

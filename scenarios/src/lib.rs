@@ -20,6 +20,7 @@ mod drawn;
 mod empty_update;
 mod endpoint_churn;
 mod error;
+mod established;
 mod first_packet;
 mod idle;
 pub mod imported;
@@ -69,6 +70,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &teardown::Teardown,
     &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,
+    &established::Established,
     &memory::Memory,
     &rule_count::RuleCount,
 ];

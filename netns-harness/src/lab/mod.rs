@@ -15,6 +15,7 @@
 //! reason an endpoint that asks a service reaches none but itself, and itself only where it is masqueraded.
 
 pub mod facility;
+mod held;
 mod links;
 mod peers;
 mod questions;
@@ -30,7 +31,7 @@ use crate::HarnessError;
 
 pub use crate::pinning::Pinning;
 pub use peers::Peers;
-pub use server::{ENDPOINT_PORT, Server};
+pub use server::{ENDPOINT_PORT, Holding, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
 pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
 

@@ -3,7 +3,7 @@
 //! is not counted as the path's.
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -18,6 +18,7 @@ use nix::sys::socket::{
 };
 use schema::Family;
 
+use super::held::Held;
 use crate::HarnessError;
 use crate::pinning::Pinning;
 use crate::service::{address_bits, family};
@@ -45,6 +46,8 @@ struct Shared {
     spin: AtomicU32,
     /// Whether the server spins now.
     spinning: AtomicBool,
+    /// How many guards ask for connections to be kept open.
+    holding: AtomicU32,
     answered: AtomicU64,
 }
 
@@ -68,6 +71,18 @@ impl Drop for Spinning<'_> {
     }
 }
 
+/// While it lives, the server keeps connections open and sends back what comes on them; it closes those that are left when the
+/// last one is dropped.
+#[derive(Debug)]
+#[must_use = "the server closes its connections when this is dropped"]
+pub struct Holding<'a>(&'a Shared);
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.0.holding.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Server {
     /// Starts serving `port` on every address of a family of `backends`.
     ///
@@ -79,6 +94,7 @@ impl Server {
         port: u16,
         pinning: Pinning,
     ) -> Result<Self, HarnessError> {
+        let mut held = Held::new().map_err(|e| HarnessError::system("epoll_create1(2)", e))?;
         let (tcp, udp) = backends
             .run(|| open(family, port))
             .and_then(|opened| opened)
@@ -94,7 +110,7 @@ impl Server {
                 let done = place(pinning).map(|()| netns_sys::thread::id());
                 let goes_on = done.is_ok();
                 if tell.send(done).is_ok() && goes_on {
-                    serve(&tcp, &udp, &theirs, pinning.apart());
+                    serve(&tcp, &udp, &mut held, &theirs, pinning.apart());
                 }
             })
             .map_err(|e| HarnessError::system("start the server's thread", e))?;
@@ -129,6 +145,12 @@ impl Server {
             std::hint::spin_loop();
         }
         Spinning(&self.shared)
+    }
+
+    /// Lets the server keep connections open that are made from now on, for as long as the guard lives.
+    pub fn hold(&self) -> Holding<'_> {
+        self.shared.holding.fetch_add(1, Ordering::Relaxed);
+        Holding(&self.shared)
     }
 
     /// How long the server's thread has waited for its processor, nanoseconds since it began; `None` where
@@ -185,7 +207,7 @@ fn open(family: Family, port: u16) -> io::Result<(TcpListener, UdpSocket)> {
     Ok((tcp.into(), udp))
 }
 
-fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
+fn serve(tcp: &TcpListener, udp: &UdpSocket, held: &mut Held, shared: &Shared, may_spin: bool) {
     while !shared.stop.load(Ordering::Relaxed) {
         let spin = may_spin && shared.spin.load(Ordering::Relaxed) > 0;
         shared.spinning.store(spin, Ordering::Relaxed);
@@ -194,19 +216,33 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, shared: &Shared, may_spin: bool) {
             (false, true) => IDLE_MS,
             (false, false) => SHARED_IDLE_MS,
         };
+        if !held.is_empty() && shared.holding.load(Ordering::Relaxed) == 0 {
+            held.close();
+        }
         let mut ready = [
             PollFd::new(udp.as_fd(), PollFlags::POLLIN),
             PollFd::new(tcp.as_fd(), PollFlags::POLLIN),
+            PollFd::new(held.fd(), PollFlags::POLLIN),
         ];
-        if poll(&mut ready, PollTimeout::from(timeout)).unwrap_or(0) == 0 {
+        // What nobody holds is not looked at: a probe would pay for it.
+        let looked_at = if held.is_empty() { 2 } else { 3 };
+        if poll(&mut ready[..looked_at], PollTimeout::from(timeout)).unwrap_or(0) == 0 {
             std::hint::spin_loop();
             continue;
         }
         while answer_datagram(udp).unwrap_or(false) {
             shared.answered.fetch_add(1, Ordering::Relaxed);
         }
-        while answer_connection(tcp) {
+        while let Some(stream) = answer_connection(tcp) {
             shared.answered.fetch_add(1, Ordering::Relaxed);
+            if shared.holding.load(Ordering::Relaxed) > 0 {
+                // One that cannot be kept is closed, which its client is told.
+                let _ = held.keep(stream);
+            }
+        }
+        if !held.is_empty() {
+            let answered = held.answer();
+            shared.answered.fetch_add(answered, Ordering::Relaxed);
         }
     }
 }
@@ -240,18 +276,16 @@ pub(crate) fn named(answer: &[u8]) -> Option<[SocketAddr; 2]> {
     Some([end(reached)?, end(asked)?])
 }
 
-/// Accepts one connection, names the endpoint, closes. The client ends with a reset, so nothing stays
-/// in TIME_WAIT on either side.
-fn answer_connection(tcp: &TcpListener) -> bool {
-    let Ok((mut stream, asked)) = tcp.accept() else {
-        return false;
-    };
+/// Accepts one connection and names the endpoint; it is closed where nobody keeps it. The client ends with a reset, so nothing
+/// stays in TIME_WAIT on either side.
+fn answer_connection(tcp: &TcpListener) -> Option<TcpStream> {
+    let (mut stream, asked) = tcp.accept().ok()?;
     if let Ok(local) = stream.local_addr() {
         let (answer, len) = answer(local, asked);
         // A client that is already gone is its own witness.
         let _ = stream.write_all(&answer[..len]);
     }
-    true
+    Some(stream)
 }
 
 /// On which address a datagram came.

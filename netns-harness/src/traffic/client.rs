@@ -36,6 +36,9 @@ const UNANSWERED: usize = 200;
 /// Datagrams that are under way at a time where nothing is timed: as many as the smallest receive buffer holds.
 const AT_ONCE: usize = 32;
 
+/// Flows that stay open, opened at a time.
+const OPENED_AT_ONCE: usize = 500;
+
 /// Opens flows in a lab's namespaces: in that of clients, and where the node or an endpoint asks in theirs.
 #[derive(Debug)]
 pub struct Client<'a> {
@@ -65,6 +68,45 @@ pub struct Reached {
     pub source: SocketAddr,
     /// From where the endpoint saw it ask.
     pub seen: SocketAddr,
+}
+
+/// A flow on which an answer has come, and on which more can be asked.
+#[derive(Debug)]
+pub struct OpenFlow {
+    probe: Probe,
+}
+
+impl OpenFlow {
+    /// Sends a message of eight bytes and waits until it has come back: nanoseconds from the call of `send(2)` to the return of the
+    /// `recv(2)` that has its last byte.
+    ///
+    /// # Errors
+    /// It does not come back within ten seconds, or something else does.
+    pub fn round_trip(&self, message: u64) -> io::Result<u64> {
+        let (probe, message) = (&self.probe, message.to_be_bytes());
+        let mut answer = Answer::default();
+        let start = clock::now();
+        let sent = probe.socket.send(&message)?;
+        let told = match probe.protocol {
+            Protocol::Tcp => 0,
+            Protocol::Udp => answer.told(probe.to).len(),
+        };
+        let mut length = 0;
+        while length < told + message.len() {
+            match probe.receive(&mut answer.0[length..], start)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                more => length += more,
+            }
+        }
+        let elapsed_ns = start.elapsed_ns();
+        match sent == message.len() && answer.0[told..length] == message {
+            true => Ok(elapsed_ns),
+            false => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "what came back is not what was sent",
+            )),
+        }
+    }
 }
 
 impl<'a> Client<'a> {
@@ -247,6 +289,22 @@ impl<'a> Client<'a> {
         Ok(answered)
     }
 
+    /// Opens flows that stay open, one after the other; the lab's server must keep connections
+    /// ([`Server::hold`](crate::lab::Server::hold)). Who answered each first packet is told beside it.
+    ///
+    /// # Errors
+    /// As [`Client::probe_all`].
+    pub fn open_flows(&mut self, asks: &[Ask]) -> Result<Vec<(OpenFlow, Reached)>, HarnessError> {
+        let mut open = Vec::with_capacity(asks.len());
+        // A socket that is bound long before it is used is none the worse; a batch of them is prepared at once.
+        for asks in asks.chunks(OPENED_AT_ONCE) {
+            for (probe, Ask { from, to }) in self.prepare(asks)?.into_iter().zip(asks) {
+                open.push(probe.stay_open().map_err(unanswered(*from, *to))?);
+            }
+        }
+        Ok(open)
+    }
+
     /// Opens a new flow to a destination every millisecond until one is answered: when that one's first packet was
     /// sent, and who answered; `None` where none is within `limit`.
     ///
@@ -391,6 +449,26 @@ impl Probe {
         self.reached(latency_ns, received, answer)
     }
 
+    /// Sends the first packet, waits for the first reply and for who answered, and stays open.
+    fn stay_open(self) -> io::Result<(OpenFlow, Reached)> {
+        let mut answer = Answer::default();
+        let address = SockAddr::from(self.to);
+        let (latency_ns, mut received) = self.time(&address, &mut answer.0)?;
+        let told = answer.told(self.to).len();
+        if self.protocol == Protocol::Tcp {
+            // Before the name is read: it may still be on its way.
+            self.socket.set_tcp_nodelay(true)?;
+            while received < told {
+                match (&self.socket).read(&mut answer.0[received..told])? {
+                    0 => return Err(ErrorKind::UnexpectedEof.into()),
+                    more => received += more,
+                }
+            }
+        }
+        let reached = self.told(latency_ns, received, &answer)?;
+        Ok((OpenFlow { probe: self }, reached))
+    }
+
     /// What comes of the first packet within a time.
     fn seen(self, limit: Duration) -> io::Result<Seen> {
         let probe = Self {
@@ -486,6 +564,11 @@ impl Probe {
             Protocol::Tcp => self.read_name(&mut answer.0)?,
             Protocol::Udp => received,
         };
+        self.told(latency_ns, length, &answer)
+    }
+
+    /// Who answered, of an answer of that length to this flow.
+    fn told(&self, latency_ns: u64, length: usize, answer: &Answer) -> io::Result<Reached> {
         let told = answer.told(self.to);
         let Some([reached, seen]) = named(told).filter(|_| length >= told.len()) else {
             return Err(io::Error::new(

@@ -9,6 +9,6 @@ mod sources;
 
 pub use crate::lab::ENDPOINT_PORT;
 pub use ask::{Ask, Seen};
-pub use client::{Client, Probe, Reached};
+pub use client::{Client, OpenFlow, Probe, Reached};
 pub use eviction::Eviction;
 pub use flows::Flows;

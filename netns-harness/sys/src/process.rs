@@ -10,6 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::ptrace;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -22,6 +23,21 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
     pub stderr: Vec<u8>,
+}
+
+/// Lets this process have so many files open.
+///
+/// # Errors
+/// The hard limit is lower, and may not be raised (`setrlimit(2)`).
+pub fn open_files(wanted: u64) -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).map_err(|error| {
+        let why = format!("{wanted} open files are needed, and the hard limit is {hard} (ulimit -Hn): {error}");
+        io::Error::new(io::Error::from(error).kind(), why)
+    })
 }
 
 /// What tools have used.

@@ -206,6 +206,14 @@ vocabulary! {
             clocked: true,
             ..TIME
         },
+        /// Message sent on an open flow to its return.
+        RoundTrip = "round_trip" {
+            meaning: "a message on a flow that is open to its return",
+            growth: Some(Growth::Line),
+            answers: true,
+            clocked: true,
+            ..TIME
+        },
         /// Processes beside a real kube-proxy that ended while it made the change, by the kernel's accounts (`acct(5)`).
         Processes = "processes" {
             unit: Unit::Count,

@@ -127,6 +127,12 @@ vocabulary! {
             role: Role::Way,
             ..OF_RULES
         },
+        /// Flows that are open while one of them is asked: their number.
+        OpenFlows = "open_flows" {
+            words: |value| format!("{value} open flows"),
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
         /// Where packets come from: `client`, a pod; `node`, the node itself.
         Path = "path" {
             words: |value| words_of(OptionKey::Path, value, PacketPath::words),
@@ -473,6 +479,12 @@ impl Options {
         self.word(OptionKey::PossibleCpus)
     }
 
+    /// Flows that are open while one of them is asked.
+    #[must_use]
+    pub fn open_flows(&self) -> Option<u32> {
+        self.word(OptionKey::OpenFlows)
+    }
+
     /// Where a question with these options stands among others of its scenario and metric: protocols, then positions as
     /// they lie; one transaction before chunks.
     #[must_use]
@@ -483,7 +495,7 @@ impl Options {
             self.chunk().unwrap_or(0),
             self.get(OptionKey::Churn).map(str::to_owned),
             [OptionKey::Scaled, OptionKey::ScaledTo].map(|key| self.word::<u32>(key)),
-            self.word::<u32>(OptionKey::TrackedFlows),
+            (self.word::<u32>(OptionKey::TrackedFlows), self.open_flows()),
             self.possible_cpus(),
             self.mix(),
             self.reached(),

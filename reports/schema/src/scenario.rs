@@ -238,6 +238,19 @@ vocabulary! {
                 &[Matrix, Table, Terminal, SideBySide],
             )],
         },
+        /// A round trip on an open flow, beside others that are open.
+        Established = "established" {
+            question: "How long does a round trip take on a flow that is open, beside 1 to 10,000 others?",
+            in_default_run: false,
+            topic: Topic::Packets,
+            words: "Round trip on an open flow",
+            over_n: "",
+            asks: &[ask(
+                Metric::RoundTrip,
+                "Round trip on one of {open_flows} of {protocol} to any of {N}",
+                &[Matrix, Table, Terminal, SideBySide],
+            )],
+        },
         /// What N services hold of the kernel's memory.
         Memory = "memory" {
             question: "How much kernel memory do N services hold?",

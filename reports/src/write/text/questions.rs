@@ -58,6 +58,7 @@ impl Column {
             OptionKey::Scaled,
             OptionKey::ScaledTo,
             OptionKey::TrackedFlows,
+            OptionKey::OpenFlows,
             OptionKey::PossibleCpus,
             OptionKey::Cache,
             OptionKey::Maxelem,
@@ -72,6 +73,7 @@ impl Column {
                 | OptionKey::Scaled
                 | OptionKey::ScaledTo
                 | OptionKey::TrackedFlows
+                | OptionKey::OpenFlows
                 | OptionKey::Maxelem => key.words(value),
                 _ => value.to_owned(),
             })

@@ -1,0 +1,138 @@
+//! `established`: a round trip on a flow that is open, beside others that are: what connection tracking costs once the rules
+//! have been asked, which they are once a flow.
+//!
+//! Closed loop: one message of eight bytes at a time, on a flow drawn at random of those that are open. The cell fails unless the rules count
+//! no packet meanwhile, and every message comes back.
+
+use std::collections::BTreeSet;
+
+use netns_harness::service::Service;
+use netns_harness::traffic::{Ask, OpenFlow};
+use netns_harness::treatment::Source;
+use rand::RngExt as _;
+use schema::{
+    Family, Metric, OptionKey, Options, PacketPath, Position, Protocol, ScenarioKind, Stage,
+};
+
+use crate::cost::Asked;
+use crate::error::{At as _, CellError, Result};
+use crate::first_packet::{check_counters, let_softirqs_end, watch};
+use crate::position::Services as _;
+use crate::proof;
+use crate::recorder::Recorder;
+use crate::scenario::{Request, Scenario, layout_options};
+use crate::stay::Stay;
+
+/// Round trips before those that count.
+const WARM_UP: u32 = 200;
+/// Round trips after which what the kernel has put off is let be done, where instructions are counted.
+const BATCH: u32 = 50;
+/// Opening a flow, nanoseconds; the same in instructions.
+const OPENED: [u64; 2] = [60_000, 430_000];
+/// A round trip with the choice of its flow, nanoseconds; the same in instructions.
+const ROUND_TRIP: [u64; 2] = [20_000, 60_000];
+
+/// The scenario.
+#[derive(Debug)]
+pub(crate) struct Established;
+
+impl Scenario for Established {
+    fn kind(&self) -> ScenarioKind {
+        ScenarioKind::Established
+    }
+
+    /// Of each protocol and number of open flows.
+    fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
+        let numbers: BTreeSet<u32> = request.chosen.open_flows.iter().copied().collect();
+        let mut cells = Vec::new();
+        for protocol in &request.protocols {
+            for open in &numbers {
+                let mut options = Options::from([
+                    (OptionKey::Protocol, protocol.name()),
+                    (OptionKey::Family, Family::Ipv4.name()),
+                    (OptionKey::Path, PacketPath::Client.name()),
+                ]);
+                options.set(OptionKey::OpenFlows, open);
+                layout_options(&mut options, asked, request.large_cluster);
+                cells.push(options);
+            }
+        }
+        cells
+    }
+
+    fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
+        let of = |costs: [u64; 2]| costs[usize::from(asked.counted)];
+        u64::from(open_flows(options)) * of(OPENED)
+            + u64::from(request.flows + WARM_UP) * of(ROUND_TRIP)
+            + asked.counters_ns()
+    }
+
+    fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
+        let protocol = options
+            .protocol()
+            .ok_or_else(|| CellError::at(Stage::Measure, "a flow needs a protocol"))?;
+        let open = open_flows(options);
+        let services = Position::Uniform.services(stay.population, protocol, stay.spec.mode);
+        if services.is_empty() {
+            return Err(CellError::unsupported(format!(
+                "the population has no {protocol} service that answers"
+            )));
+        }
+        recorder.fact("asked_services", services.len());
+        // Both ends of each are this process's.
+        let room = u64::from(open) * 2 + 256;
+        netns_sys::process::open_files(room).at(Stage::Preparation)?;
+        let _pinned = stay.pin()?;
+        let _held = stay.lab.server.hold();
+        let _spinning = stay.lab.server.spin();
+        let flows = opened(stay, &services, open)?;
+        let before = watch(stay, Source::Pod)?;
+        for _ in 0..WARM_UP {
+            round_trip(stay, &flows)?;
+        }
+        for nth in 0..stay.spec.flows {
+            if nth % BATCH == 0 {
+                let_softirqs_end(stay);
+            }
+            recorder.sample(Metric::RoundTrip, round_trip(stay, &flows)?);
+        }
+        let after = watch(stay, Source::Pod)?;
+        // The rules are asked for the first packet of a flow alone.
+        check_counters(stay, [&before, &after], 0, recorder)
+    }
+}
+
+/// Opens so many flows, evenly over the services; who answers is checked for each.
+fn opened(stay: &mut Stay<'_>, services: &[&Service], open: u32) -> Result<Vec<OpenFlow>> {
+    let part = services.len() as f64 / f64::from(open);
+    let mut chosen = Vec::with_capacity(open as usize);
+    let mut asks = Vec::with_capacity(open as usize);
+    for nth in 0..open {
+        let at = ((f64::from(nth) + stay.rng.random::<f64>()) * part) as usize;
+        let service = services[at.min(services.len() - 1)];
+        let to = proof::destination(stay.spec.mode, service, &mut stay.rng);
+        chosen.push((service, to));
+        asks.push(Ask {
+            from: Source::Pod,
+            to,
+        });
+    }
+    let opened = stay.client.open_flows(&asks)?;
+    let mut flows = Vec::with_capacity(opened.len());
+    for ((service, to), (flow, reached)) in chosen.into_iter().zip(opened) {
+        proof::check_reached(stay.spec.mode, service, to, reached)?;
+        flows.push(flow);
+    }
+    Ok(flows)
+}
+
+/// One on a flow drawn at random, nanoseconds.
+fn round_trip(stay: &mut Stay<'_>, flows: &[OpenFlow]) -> Result<u64> {
+    let (at, message) = (stay.rng.random_range(0..flows.len()), stay.rng.random());
+    let failed = |e| CellError::at(Stage::Measure, format!("a round trip on an open flow: {e}"));
+    flows[at].round_trip(message).map_err(failed)
+}
+
+fn open_flows(options: &Options) -> u32 {
+    options.open_flows().unwrap_or(1)
+}
