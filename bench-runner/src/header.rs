@@ -1,12 +1,12 @@
 //! Line 1 of a run: what was asked, of what, by which program, on what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use guest::suite::{Suite, Suites};
 use scenarios::spec::Setup;
-use schema::{Environment, Header, LEAVING, OptionKey, SCHEMA_VERSION, Variant};
+use schema::{Environment, Header, LEAVING, Mode, OptionKey, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::{Maxelem, RunArgs};
@@ -127,7 +127,8 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
 
 /// The modes that would be left, where anything was said of it.
 fn leaving(args: &RunArgs) -> Option<(String, Value)> {
-    (!args.leaving.is_empty()).then(|| (LEAVING.to_owned(), json!(args.leaving)))
+    let each: BTreeSet<Mode> = args.leaving.iter().copied().collect();
+    (!each.is_empty()).then(|| (LEAVING.to_owned(), json!(each)))
 }
 
 /// What sets hold, where they hold more than kube-proxy's.

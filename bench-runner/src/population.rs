@@ -5,8 +5,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cluster::{Cluster, Origin, PortShape, Shape};
-use netns_harness::service::AFFINITY_S;
+use cluster::{Cluster, EndpointShape, Origin, PortShape, Shape};
+use netns_harness::service::{AFFINITY_S, MAX_ENDPOINTS};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -58,6 +58,8 @@ pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
     args.imported = Some(Arc::new(imported));
     if args.leaving.is_empty() {
         args.leaving = shape.mode.map_or_else(Vec::new, modes_of);
+        args.leaving
+            .retain(|mode| args.modes.is_empty() || args.modes.contains(mode));
     }
     Ok(Some(shape))
 }
@@ -98,7 +100,7 @@ pub(crate) fn services(shape: &Shape, family: Family) -> Result<Imported, Usage>
     let mut kinds: Vec<Kind> = each.collect();
     if kinds.is_empty() {
         return refused(format!(
-            "no service of {} over TCP or UDP is in it whose endpoints it says: add the endpointslices (`kubectl get services,endpointslices -A -o json`), or name the other family with --families",
+            "no service of {} over TCP or UDP, of at most 1,000 endpoints, is in it whose endpoints it says: add the endpointslices (`kubectl get services,endpointslices -A -o json`), or name the other family with --families",
             family.words()
         ));
     }
@@ -106,11 +108,25 @@ pub(crate) fn services(shape: &Shape, family: Family) -> Result<Imported, Usage>
     Imported::new(shape.hash(), kinds).map_err(|why| Usage(why.to_string()))
 }
 
-/// How many of the services of a shape can be measured, of both families.
+/// How many of the services of a shape can be measured, each family by itself.
 pub(crate) fn usable(shape: &Shape) -> u64 {
+    let of = |family| services(shape, family).map_or(0, |imported| imported.kinds().len() as u64);
+    of(Family::Ipv4) + of(Family::Ipv6)
+}
+
+/// How many have more endpoints than one may have in a lab.
+pub(crate) fn too_large(shape: &Shape) -> u64 {
+    let of = |port: &PortShape| port.endpoints.as_ref().is_some_and(|all| is_too_large(all));
     let groups = shape.groups.iter();
-    let of = |ports: &[PortShape]| ports.iter().filter_map(kind).count() as u64;
-    groups.map(|group| group.vips * of(&group.ports)).sum()
+    let too_large = |ports: &[PortShape]| ports.iter().filter(|port| of(port)).count() as u64;
+    groups
+        .map(|group| group.vips * too_large(&group.ports))
+        .sum()
+}
+
+fn is_too_large(endpoints: &[EndpointShape]) -> bool {
+    let serving = endpoints.iter().filter(|alike| alike.weight != Some(0));
+    serving.map(|alike| alike.n).sum::<u64>() > u64::from(MAX_ENDPOINTS)
 }
 
 const fn is_of(of: cluster::Family, family: Family) -> bool {
@@ -120,14 +136,15 @@ const fn is_of(of: cluster::Family, family: Family) -> bool {
     )
 }
 
-/// What a service is; `None` where it cannot be measured: its protocol is no lab's, or its endpoints are not known.
+/// What a service is; `None` where it cannot be measured: its protocol is no lab's, its endpoints are not known, or more than a
+/// lab has.
 fn kind(port: &PortShape) -> Option<Kind> {
     let protocol = match port.protocol {
         cluster::Protocol::Tcp => Protocol::Tcp,
         cluster::Protocol::Udp => Protocol::Udp,
         cluster::Protocol::Sctp => return None,
     };
-    let endpoints = port.endpoints.as_deref()?;
+    let endpoints = port.endpoints.as_deref().filter(|all| !is_too_large(all))?;
     // What no longer gets a connection is none for a new one.
     let serving = endpoints.iter().filter(|alike| alike.weight != Some(0));
     let count = |is: &dyn Fn(Option<bool>) -> bool| -> u32 {
@@ -197,6 +214,27 @@ mod tests {
             why.starts_with("no service of IPv6 ") && !why.contains('\n'),
             "{why}"
         );
+    }
+
+    #[test]
+    fn a_service_of_more_endpoints_than_a_lab_has_is_left_out_alone() {
+        let one = |n: u32| {
+            format!(
+                r#"{{"vips":1,"family":"ipv4","ports":[{{"protocol":"tcp","port":{n},"type":"cluster-ip","endpoints":[{{"n":{n},"port":80}}]}}]}}"#
+            )
+        };
+        let head = r#"{"format":"cluster-shape","version":1,"services":2}"#;
+        let both = shape(&[head, &one(1_000), &one(1_001)].join("\n"));
+        assert_eq!(services(&both, Family::Ipv4).unwrap().endpoints(), 1_000);
+        assert_eq!((usable(&both), too_large(&both)), (1, 1));
+    }
+
+    #[test]
+    fn the_mode_that_would_be_left_is_the_one_that_a_dump_is_of() {
+        assert_eq!(modes_of(Origin::Ipvs), [Mode::Ipvs]);
+        let engines = [Mode::IptablesLegacy, Mode::IptablesNft];
+        assert_eq!(modes_of(Origin::Iptables), engines);
+        assert_eq!(modes_of(Origin::Nftables), [Mode::Nftables]);
     }
 
     #[test]
