@@ -33,7 +33,10 @@ pub(crate) fn header(
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
         // The one that runs, even when another has taken its name since.
         binary: environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default(),
-        command_line: anonymous(std::env::args()),
+        command_line: match settings.args.keep_names {
+            true => std::env::args().collect(),
+            false => anonymous(std::env::args()),
+        },
         arguments: arguments(settings, plan),
         seed: settings.args.seed,
         planned_cells: plan.cells(),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::exit::{Usage, refused};
 
 /// A run's own copy of the shape, in its directory.
 pub(crate) const FILE: &str = "population.json";
+/// The services of the dumps with their names, where a run keeps them.
+pub(crate) const NAMES: &str = "services.tsv";
 /// How much of a file is read at a time, bytes.
 const BLOCK: usize = 1 << 16;
 
@@ -38,16 +41,25 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Cluster, Usage> {
     cluster::read(readers).map_err(|why| Usage(why.to_string()))
 }
 
+/// What a run keeps of dumps.
+pub(crate) struct Resolved {
+    /// Their shape.
+    pub(crate) shape: Shape,
+    /// Their services with their names and addresses, where that was asked.
+    pub(crate) names: Option<String>,
+}
+
 /// Reads what `--population` names, if it names anything.
 ///
 /// # Errors
 /// As [`read`]; nothing in it can be measured on the nodes that are asked for.
-pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
+pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Resolved>, Usage> {
     if args.population.is_empty() {
         return Ok(None);
     }
     let option = |Usage(why): Usage| Usage(format!("--population: {why}"));
-    let shape = Shape::of(&read(&args.population).map_err(option)?);
+    let read = read(&args.population).map_err(option)?;
+    let shape = Shape::of(&read);
     let nodes = args.families.nodes();
     let [node] = nodes.as_slice() else {
         return refused(
@@ -61,7 +73,27 @@ pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
         args.leaving
             .retain(|mode| args.modes.is_empty() || args.modes.contains(mode));
     }
-    Ok(Some(shape))
+    Ok(Some(Resolved {
+        shape,
+        names: args.keep_names.then(|| named(&read)),
+    }))
+}
+
+/// Every service as the dumps have it, a line each.
+fn named(read: &Cluster) -> String {
+    let mut lines = "namespace/name\tservice\tendpoints\n".to_owned();
+    for service in &read.services {
+        let name = service.name.as_ref();
+        let name = name.map_or_else(|| "-".to_owned(), ToString::to_string);
+        let endpoints = service.endpoints.iter().flatten();
+        let endpoints = endpoints.map(|endpoint| match (endpoint.addr, endpoint.port) {
+            (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
+            _ => "?".to_owned(),
+        });
+        let endpoints = endpoints.collect::<Vec<_>>().join(", ");
+        lines.push_str(&format!("{name}\t{service}\t{endpoints}\n"));
+    }
+    lines
 }
 
 /// The family whose services are measured: on a dual-stack node, whose services have an address of each, those of IPv4.
