@@ -36,10 +36,14 @@ pub(crate) struct RunArgs {
 
     /// Services as those of your cluster, in place of equal ones: dumps of it, parts of one cluster: `kubectl get
     /// services,endpointslices -A -o json`, iptables-save, `nft list ruleset`, `ipvsadm -Sn`, a shape; see `population`.
-    /// Nothing of them but their shape is kept.
+    /// Nothing of them but their shape is kept, without --keep-names.
     #[arg(long, value_name = "FILE…", num_args = 1.., action = ArgAction::Append,
           conflicts_with_all = ["services", "endpoints", "no_sweep", "protocols", "service_types", "mix", "damage"])]
     pub(crate) population: Vec<PathBuf>,
+
+    /// Keep the names and addresses of the dumps: as services.tsv in the run's directory, and their paths in its command line.
+    #[arg(long, requires = "population")]
+    pub(crate) keep_names: bool,
 
     /// What was read of it.
     #[arg(skip)]

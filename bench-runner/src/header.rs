@@ -1,12 +1,12 @@
 //! Line 1 of a run: what was asked, of what, by which program, on what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use guest::suite::{Suite, Suites};
 use scenarios::spec::Setup;
-use schema::{Environment, Header, LEAVING, OptionKey, SCHEMA_VERSION, Variant};
+use schema::{Environment, Header, LEAVING, Mode, OptionKey, SCHEMA_VERSION, Variant};
 use serde_json::{Value, json};
 
 use crate::cli::{Maxelem, RunArgs};
@@ -33,7 +33,10 @@ pub(crate) fn header(
         revision: env!("BENCH_RUNNER_REVISION").to_owned(),
         // The one that runs, even when another has taken its name since.
         binary: environment::checksum(Path::new("/proc/self/exe")).unwrap_or_default(),
-        command_line: anonymous(std::env::args()),
+        command_line: match settings.args.keep_names {
+            true => std::env::args().collect(),
+            false => anonymous(std::env::args()),
+        },
         arguments: arguments(settings, plan),
         seed: settings.args.seed,
         planned_cells: plan.cells(),
@@ -127,7 +130,8 @@ fn types_of_services(args: &RunArgs) -> impl Iterator<Item = (String, Value)> + 
 
 /// The modes that would be left, where anything was said of it.
 fn leaving(args: &RunArgs) -> Option<(String, Value)> {
-    (!args.leaving.is_empty()).then(|| (LEAVING.to_owned(), json!(args.leaving)))
+    let each: BTreeSet<Mode> = args.leaving.iter().copied().collect();
+    (!each.is_empty()).then(|| (LEAVING.to_owned(), json!(each)))
 }
 
 /// What sets hold, where they hold more than kube-proxy's.

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cluster::{Cluster, Origin, PortShape, Shape};
-use netns_harness::service::AFFINITY_S;
+use cluster::{Cluster, EndpointShape, Origin, PortShape, Shape};
+use netns_harness::service::{AFFINITY_S, MAX_ENDPOINTS};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -18,6 +19,8 @@ use crate::exit::{Usage, refused};
 
 /// A run's own copy of the shape, in its directory.
 pub(crate) const FILE: &str = "population.json";
+/// The services of the dumps with their names, where a run keeps them.
+pub(crate) const NAMES: &str = "services.tsv";
 /// How much of a file is read at a time, bytes.
 const BLOCK: usize = 1 << 16;
 
@@ -38,16 +41,25 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Cluster, Usage> {
     cluster::read(readers).map_err(|why| Usage(why.to_string()))
 }
 
+/// What a run keeps of dumps.
+pub(crate) struct Resolved {
+    /// Their shape.
+    pub(crate) shape: Shape,
+    /// Their services with their names and addresses, where that was asked.
+    pub(crate) names: Option<String>,
+}
+
 /// Reads what `--population` names, if it names anything.
 ///
 /// # Errors
 /// As [`read`]; nothing in it can be measured on the nodes that are asked for.
-pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
+pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Resolved>, Usage> {
     if args.population.is_empty() {
         return Ok(None);
     }
     let option = |Usage(why): Usage| Usage(format!("--population: {why}"));
-    let shape = Shape::of(&read(&args.population).map_err(option)?);
+    let read = read(&args.population).map_err(option)?;
+    let shape = Shape::of(&read);
     let nodes = args.families.nodes();
     let [node] = nodes.as_slice() else {
         return refused(
@@ -58,8 +70,30 @@ pub(crate) fn resolve(args: &mut RunArgs) -> Result<Option<Shape>, Usage> {
     args.imported = Some(Arc::new(imported));
     if args.leaving.is_empty() {
         args.leaving = shape.mode.map_or_else(Vec::new, modes_of);
+        args.leaving
+            .retain(|mode| args.modes.is_empty() || args.modes.contains(mode));
     }
-    Ok(Some(shape))
+    Ok(Some(Resolved {
+        shape,
+        names: args.keep_names.then(|| named(&read)),
+    }))
+}
+
+/// Every service as the dumps have it, a line each.
+fn named(read: &Cluster) -> String {
+    let mut lines = "namespace/name\tservice\tendpoints\n".to_owned();
+    for service in &read.services {
+        let name = service.name.as_ref();
+        let name = name.map_or_else(|| "-".to_owned(), ToString::to_string);
+        let endpoints = service.endpoints.iter().flatten();
+        let endpoints = endpoints.map(|endpoint| match (endpoint.addr, endpoint.port) {
+            (Some(address), Some(port)) => SocketAddr::new(address, port).to_string(),
+            _ => "?".to_owned(),
+        });
+        let endpoints = endpoints.collect::<Vec<_>>().join(", ");
+        lines.push_str(&format!("{name}\t{service}\t{endpoints}\n"));
+    }
+    lines
 }
 
 /// The family whose services are measured: on a dual-stack node, whose services have an address of each, those of IPv4.
@@ -98,7 +132,7 @@ pub(crate) fn services(shape: &Shape, family: Family) -> Result<Imported, Usage>
     let mut kinds: Vec<Kind> = each.collect();
     if kinds.is_empty() {
         return refused(format!(
-            "no service of {} over TCP or UDP is in it whose endpoints it says: add the endpointslices (`kubectl get services,endpointslices -A -o json`), or name the other family with --families",
+            "no service of {} over TCP or UDP, of at most 1,000 endpoints, is in it whose endpoints it says: add the endpointslices (`kubectl get services,endpointslices -A -o json`), or name the other family with --families",
             family.words()
         ));
     }
@@ -106,11 +140,25 @@ pub(crate) fn services(shape: &Shape, family: Family) -> Result<Imported, Usage>
     Imported::new(shape.hash(), kinds).map_err(|why| Usage(why.to_string()))
 }
 
-/// How many of the services of a shape can be measured, of both families.
+/// How many of the services of a shape can be measured, each family by itself.
 pub(crate) fn usable(shape: &Shape) -> u64 {
+    let of = |family| services(shape, family).map_or(0, |imported| imported.kinds().len() as u64);
+    of(Family::Ipv4) + of(Family::Ipv6)
+}
+
+/// How many have more endpoints than one may have in a lab.
+pub(crate) fn too_large(shape: &Shape) -> u64 {
+    let of = |port: &PortShape| port.endpoints.as_ref().is_some_and(|all| is_too_large(all));
     let groups = shape.groups.iter();
-    let of = |ports: &[PortShape]| ports.iter().filter_map(kind).count() as u64;
-    groups.map(|group| group.vips * of(&group.ports)).sum()
+    let too_large = |ports: &[PortShape]| ports.iter().filter(|port| of(port)).count() as u64;
+    groups
+        .map(|group| group.vips * too_large(&group.ports))
+        .sum()
+}
+
+fn is_too_large(endpoints: &[EndpointShape]) -> bool {
+    let serving = endpoints.iter().filter(|alike| alike.weight != Some(0));
+    serving.map(|alike| alike.n).sum::<u64>() > u64::from(MAX_ENDPOINTS)
 }
 
 const fn is_of(of: cluster::Family, family: Family) -> bool {
@@ -120,14 +168,15 @@ const fn is_of(of: cluster::Family, family: Family) -> bool {
     )
 }
 
-/// What a service is; `None` where it cannot be measured: its protocol is no lab's, or its endpoints are not known.
+/// What a service is; `None` where it cannot be measured: its protocol is no lab's, its endpoints are not known, or more than a
+/// lab has.
 fn kind(port: &PortShape) -> Option<Kind> {
     let protocol = match port.protocol {
         cluster::Protocol::Tcp => Protocol::Tcp,
         cluster::Protocol::Udp => Protocol::Udp,
         cluster::Protocol::Sctp => return None,
     };
-    let endpoints = port.endpoints.as_deref()?;
+    let endpoints = port.endpoints.as_deref().filter(|all| !is_too_large(all))?;
     // What no longer gets a connection is none for a new one.
     let serving = endpoints.iter().filter(|alike| alike.weight != Some(0));
     let count = |is: &dyn Fn(Option<bool>) -> bool| -> u32 {
@@ -197,6 +246,27 @@ mod tests {
             why.starts_with("no service of IPv6 ") && !why.contains('\n'),
             "{why}"
         );
+    }
+
+    #[test]
+    fn a_service_of_more_endpoints_than_a_lab_has_is_left_out_alone() {
+        let one = |n: u32| {
+            format!(
+                r#"{{"vips":1,"family":"ipv4","ports":[{{"protocol":"tcp","port":{n},"type":"cluster-ip","endpoints":[{{"n":{n},"port":80}}]}}]}}"#
+            )
+        };
+        let head = r#"{"format":"cluster-shape","version":1,"services":2}"#;
+        let both = shape(&[head, &one(1_000), &one(1_001)].join("\n"));
+        assert_eq!(services(&both, Family::Ipv4).unwrap().endpoints(), 1_000);
+        assert_eq!((usable(&both), too_large(&both)), (1, 1));
+    }
+
+    #[test]
+    fn the_mode_that_would_be_left_is_the_one_that_a_dump_is_of() {
+        assert_eq!(modes_of(Origin::Ipvs), [Mode::Ipvs]);
+        let engines = [Mode::IptablesLegacy, Mode::IptablesNft];
+        assert_eq!(modes_of(Origin::Iptables), engines);
+        assert_eq!(modes_of(Origin::Nftables), [Mode::Nftables]);
     }
 
     #[test]

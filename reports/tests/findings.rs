@@ -95,7 +95,7 @@ fn what_changes_for_whoever_leaves_a_mode_is_told_of_every_other_beside_it() {
         .iter()
         .find(|f| f.scenario == ScenarioKind::FirstPacket)
         .unwrap();
-    let question = "Leaving iptables-legacy: the first TCP packet (latency, warm caches) to any of 10,000 services, as a multiple of iptables-legacy's";
+    let question = "Leaving iptables-legacy: the first TCP packet (latency, warm caches) to any of 10,000 services, as a multiple of what it takes there";
     assert_eq!(packet.question, question);
     for mode in [Mode::IptablesNft, Mode::Ipset, Mode::Nftables] {
         assert!(

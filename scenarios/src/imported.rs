@@ -162,7 +162,7 @@ impl Imported {
         let ports = self.node_ports.iter().max().copied().unwrap_or_default();
         for (what, has, most) in [
             (
-                "services",
+                "services, those of updates among them",
                 self.kinds.len() as u64 + more,
                 u64::from(netns_harness::service::MAX_SERVICES),
             ),
@@ -524,7 +524,7 @@ mod tests {
         assert!(Imported::new(String::new(), vec![ports; 2_668]).is_ok());
         assert!(
             refused(vec![plain(Protocol::Tcp, 1); 99_901])
-                .contains("services, and the lab's plan holds 100000")
+                .contains("services, those of updates among them, and the lab's plan holds 100000")
         );
         assert!(refused(vec![plain(Protocol::Tcp, 1_000); 6_300]).contains("endpoints"));
     }

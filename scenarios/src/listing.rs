@@ -16,7 +16,8 @@ use crate::node::{preparation, programmed_as, set_node};
 use crate::spec::StaySpec;
 
 /// Installs a stay's population in a lab, in which service number i has `endpoints[i % len]` endpoints, and lists it:
-/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population; where its
+/// what each command prints, by the command; addresses that were added; sysctls that were changed; the population, and what its services
+/// have besides their ClusterIPs; where its
 /// rules may name them and the kernel has them, counters of nfnetlink_acct. On a dual-stack node the services have addresses
 /// of both families.
 ///
@@ -30,12 +31,14 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     let before = lab.on_node(|| Ok((sysctls(), addresses(node)?)))?;
     let population = population(spec, endpoints);
     let (mut datapaths, mut services) = (Vec::new(), String::new());
+    let mut exposure = String::new();
     for family in node.families() {
         let datapath = programmed_as(spec, *family)?;
         let mut population = population.clone().in_family(*family);
         let all = population.services.iter_mut();
         all.for_each(Service::sort_endpoints);
         services += &in_words(&population);
+        exposure += &exposed(&population);
         // A real kube-proxy has programmed the other family with the first.
         if datapaths.is_empty() || datapath.programmer().is_none() {
             set_node(&lab, &*datapath)?;
@@ -47,6 +50,7 @@ pub fn listing(spec: &StaySpec, endpoints: &[u32]) -> Result<BTreeMap<String, St
     let after = lab.on_node(|| Ok((sysctls(), addresses(node)?)))?;
     let listed = [
         ("addresses", added(&before.1, &after.1)),
+        ("exposure", exposure),
         ("population", services),
         ("sysctls", added(&before.0, &after.0)),
     ];
@@ -89,6 +93,36 @@ fn in_words(population: &Population) -> String {
     services
         .map(|s| format!("{} {}:{}\n", s.name(), s.frontend, endpoints(s)))
         .collect()
+}
+
+/// "VIP:port/protocol what it has besides", a line each.
+fn exposed(population: &Population) -> String {
+    let mut lines = String::new();
+    for service in &population.services {
+        let of = &service.exposure;
+        let mut say = |what: &str, value: &dyn fmt::Display| {
+            lines.push_str(&format!("{} {what} {value}\n", service.frontend));
+        };
+        of.node_port.iter().for_each(|port| say("node-port", port));
+        let balancers = of.load_balancer.iter();
+        balancers.for_each(|address| say("load-balancer", address));
+        of.external
+            .iter()
+            .for_each(|address| say("external", address));
+        of.source_ranges
+            .iter()
+            .for_each(|range| say("source-range", range));
+        of.affinity_s
+            .iter()
+            .for_each(|seconds| say("affinity", seconds));
+        if of.external_local {
+            say("policy", &"external-local");
+        }
+        if of.internal_local {
+            say("policy", &"internal-local");
+        }
+    }
+    lines
 }
 
 /// What a command prints, or what the kernel says in a file of this network namespace.

@@ -152,8 +152,8 @@ def read_lists(opening, adding):
     return read
 
 
-# What `ipvsadm -S -n` says, said again: for those who read these.
-AGAIN = ["ipvsadm -L -n", "/proc/net/ip_vs"]
+# What `ipvsadm -S -n` says, said again, for those who read these; and what services have besides their ClusterIPs, as they were made.
+AGAIN = ["ipvsadm -L -n", "/proc/net/ip_vs", "exposure"]
 SAVES = [f"{tables}-{engine}-save" for tables in ("iptables", "ip6tables") for engine in ("legacy", "nft")]
 READERS = {
     "addresses": plain(r"\S+ (\d+(\.\d+){3}|[0-9a-f]*:[0-9a-f:]*)(/\d+)?"),

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &PopulationArgs) -> anyhow::Result<Ended> {
         return Ok(Ended::Done);
     }
     say!("population {}", shape.hash());
-    for line in understood(&numbers) {
+    for line in understood(&numbers, population::too_large(&shape)) {
         say!("{line}");
     }
     for family in [Family::Ipv4, Family::Ipv6] {
@@ -71,9 +71,11 @@ pub(crate) fn run(args: &PopulationArgs) -> anyhow::Result<Ended> {
             Err(Usage(why)) => say!("\n{}: not to be measured: {}", family.words(), why),
         }
     }
-    say!(
-        "\nmemory, by possible CPUs, is measured: bench-runner run --population FILE --deterministic --scenarios memory --possible-cpus 2,8,64"
-    );
+    if numbers.usable > 0 {
+        say!(
+            "\nmemory, by possible CPUs, is measured: bench-runner run --population FILE --deterministic --scenarios memory --possible-cpus 2,8,64"
+        );
+    }
     notes(&read, &args.files);
     Ok(Ended::Done)
 }
@@ -88,7 +90,7 @@ struct Said {
 }
 
 /// What was understood, a line each.
-fn understood(numbers: &Summary) -> Vec<String> {
+fn understood(numbers: &Summary, too_large: u64) -> Vec<String> {
     let pairs = [
         (numbers.kinds.ipv4, "of IPv4"),
         (numbers.kinds.ipv6, "of IPv6"),
@@ -96,6 +98,7 @@ fn understood(numbers: &Summary) -> Vec<String> {
         (numbers.kinds.udp, "over UDP"),
         (numbers.kinds.sctp, "over SCTP, which no lab has"),
         (numbers.types.node_port, "of type NodePort"),
+        (numbers.node_port_vips, "virtual servers of node ports"),
         (numbers.types.load_balancer, "of type LoadBalancer"),
         (numbers.external_pairs, "external addresses and ports"),
         (numbers.with_source_ranges, "with source ranges"),
@@ -104,15 +107,19 @@ fn understood(numbers: &Summary) -> Vec<String> {
         (numbers.with_affinity, "with ClientIP affinity"),
         (numbers.without_endpoints, "without endpoints"),
         (numbers.endpoints_unknown, "whose endpoints are not said"),
+        (
+            too_large,
+            "with more than 1,000 endpoints, which no lab has",
+        ),
     ];
     let some = pairs.into_iter().filter(|(number, _)| *number > 0);
     let some: Vec<String> = some
         .map(|(number, what)| format!("{} {what}", whole(number)))
         .collect();
     let mut lines = vec![format!(
-        "{} services (VIP:port pairs) on {} VIPs, {} of them to be measured: {}",
-        whole(numbers.understood),
-        whole(numbers.vips),
+        "{} (VIP:port pairs) on {}, {} of them to be measured: {}",
+        counted(numbers.understood, "service"),
+        counted(numbers.vips, "VIP"),
         whole(numbers.usable),
         some.join(", ")
     )];
@@ -124,6 +131,18 @@ fn understood(numbers: &Summary) -> Vec<String> {
             each.max,
             each.median,
             each.p95
+        ));
+    }
+    if numbers.addresses_unknown > 0 {
+        lines.push(format!(
+            "the addresses of {} are not said",
+            counted(numbers.addresses_unknown, "endpoint")
+        ));
+    }
+    if let Some(outside) = numbers.outside_pod_ranges.filter(|outside| *outside > 0) {
+        lines.push(format!(
+            "{} in none of the ranges of pods",
+            counted(outside, "endpoint")
         ));
     }
     if numbers.stale_chains > 0 {
@@ -221,17 +240,23 @@ fn limits(imported: &Imported, population: &Population, family: Family) -> Vec<S
     });
     let endpoints = u64::from(imported.endpoints());
     let regime = match LargeCluster::Auto.of(imported.endpoints()) {
-        LargeCluster::On => "more: endpoints' rules have no comments",
+        LargeCluster::On => "reached: endpoints' rules have no comments",
         _ => "not reached",
     };
     let large = LARGE_CLUSTER as u64;
     let [least, each] = CONNECTIONS;
+    let of_each = match endpoints {
+        0 => String::new(),
+        some => format!(
+            ", {} for each endpoint of the cluster",
+            digits(least as f64 / some as f64)
+        ),
+    };
     let tracked = format!(
-        "limit, connection tracking: kube-proxy lets {} connections be tracked ({} a CPU where there are more than {}): {} an endpoint",
+        "limit, connection tracking: kube-proxy lets a node track {} connections ({} a CPU where there are more than {}){of_each}",
         whole(least),
         whole(each),
         least / each,
-        digits(least as f64 / endpoints.max(1) as f64),
     );
     let iptables = format!(
         "limit, iptables modes: layout of large clusters beyond {} endpoints, {regime}",

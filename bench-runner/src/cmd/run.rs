@@ -39,7 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Ended> {
 
 async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let mut args = args.clone();
-    let shape = population::resolve(&mut args)?;
+    let read = population::resolve(&mut args)?;
     let settings = Settings::resolve(&args)?;
     let _suites = tools::held(&settings.named_suites())?;
     let machine = Machine::now();
@@ -53,8 +53,11 @@ async fn start(args: &RunArgs) -> anyhow::Result<Ended> {
     let choice = choice::choose(&settings).await?;
     // Consoles are kept from the first boot on.
     let mut run_dir = RunDir::create(args.out.as_deref())?;
-    if let Some(shape) = shape {
-        run_dir.keep(population::FILE, &shape.text())?;
+    if let Some(read) = read {
+        run_dir.keep(population::FILE, &read.shape.text())?;
+        if let Some(names) = &read.names {
+            run_dir.keep(population::NAMES, names)?;
+        }
     }
     let reason = choice.reason.clone();
     note(&format!("measured on {reason}"));
@@ -119,8 +122,8 @@ fn warn_of_other_version(settings: &Settings, header: &Header) {
 async fn carry_on(given: &Path) -> anyhow::Result<Ended> {
     let mut earlier = Earlier::read(given)?;
     // What was read then is in the run itself.
-    if let [file] = &mut earlier.args.population[..] {
-        *file = earlier.run_dir.path().join(population::FILE);
+    if !earlier.args.population.is_empty() {
+        earlier.args.population = vec![earlier.run_dir.path().join(population::FILE)];
     }
     population::resolve(&mut earlier.args)?;
     let settings = Settings::resolve(&earlier.args)?;

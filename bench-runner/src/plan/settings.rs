@@ -367,6 +367,14 @@ impl Settings {
                 "--large-cluster: nothing that is asked has endpoint comments of ours (a real kube-proxy has them as it sees fit): leave it out, or add an iptables mode",
             );
         }
+        let mut leaving = self.args.leaving.iter();
+        if let Some(mode) = leaving.find(|mode| mode.is_floor() || !self.modes.contains(mode)) {
+            let why = match mode.is_floor() {
+                true => "it serves no services: name the mode that yours are served by",
+                false => "--modes leaves it out, so that nothing would stand beside the others",
+            };
+            return refused(format!("--leaving {mode}: {why}"));
+        }
         let raised = |case: &Case| self.raises(case.mode, case.transport);
         if self.args.maxelem == Maxelem::Raised && !self.cases().iter().any(raised) {
             return refused(

@@ -1,7 +1,8 @@
 //! Reads files that are broken at random for so many seconds a reader, and prints how many it were. A panic, or a file that
 //! takes more than ten seconds, ends it with the seed of the file.
 //!
-//! `fuzz SECONDS [READER [SEED]]`: of one reader alone; with SEED only that file, again.
+//! `fuzz SECONDS [READER [SEED]]`: of one reader alone; with SEED only that file, again. `fuzz --list`: the readers. LEAST=N in the
+//! environment: until it is so many, too.
 #![allow(clippy::unwrap_used, reason = "an example that panics has failed")]
 
 #[path = "../tests/mutate/mod.rs"]
@@ -14,10 +15,20 @@ static SEED: AtomicU64 = AtomicU64::new(0);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "--list") {
+        for (reader, _) in mutate::READERS {
+            println!("{reader}");
+        }
+        return;
+    }
     let seconds = arguments
         .first()
         .and_then(|text| text.parse().ok())
         .unwrap_or(10);
+    let least = std::env::var("LEAST")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let only = arguments.get(1);
     let again: Option<u64> = arguments.get(2).and_then(|text| text.parse().ok());
     let say = std::panic::take_hook();
@@ -35,19 +46,20 @@ fn main() {
             println!("\n{reader}: {}", mutate::holds(&file));
             continue;
         }
-        let (read, many) = run(reader, files, seconds);
+        let (read, many, seconds) = run(reader, files, seconds, least);
         println!("{reader}: {many} files read in {seconds} s, {read} of them populations");
     }
 }
 
-fn run(reader: &str, files: &[&[u8]], seconds: u64) -> (u64, u64) {
-    let over = AtomicBool::new(false);
+/// Until so many seconds have passed and so many files are read: of how many the population was read, how many, and the seconds.
+fn run(reader: &str, files: &[&[u8]], seconds: u64, least: u64) -> (u64, u64, u64) {
+    let (passed, over) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut before = u64::MAX;
-            for second in 0..seconds {
+            while !over.load(Relaxed) {
                 std::thread::sleep(Duration::from_secs(1));
-                if second % 10 == 9 {
+                if passed.fetch_add(1, Relaxed) % 10 == 9 {
                     let now = SEED.load(Relaxed);
                     assert!(
                         now != before,
@@ -56,16 +68,16 @@ fn run(reader: &str, files: &[&[u8]], seconds: u64) -> (u64, u64) {
                     before = now;
                 }
             }
-            over.store(true, Relaxed);
         });
         // Others than those of the test.
         let first = 1 << 32;
         let (mut read, mut seed) = (0, first);
-        while !over.load(Relaxed) {
+        while passed.load(Relaxed) < seconds || seed - first < least {
             SEED.store(seed, Relaxed);
             read += u64::from(mutate::holds(&mutate::file(seed, files)));
             seed += 1;
         }
-        (read, seed - first)
+        over.store(true, Relaxed);
+        (read, seed - first, passed.load(Relaxed))
     })
 }

@@ -25,6 +25,30 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a service has besides its ClusterIP, in words; "?" for what is not known.
+fn exposed(service: &Service) -> Vec<String> {
+    fn words<T: ToString>(what: &str, value: Option<T>) -> String {
+        let value = value.map_or_else(|| "?".to_owned(), |value| value.to_string());
+        format!("{what} {value}")
+    }
+    let node_port = service.node_port.map(|port| words("node-port", port));
+    let affinity = service.affinity_seconds.map(|s| words("affinity", s));
+    let balancers = service.load_balancer_ips.iter();
+    let balancers = balancers.map(|address| words("load-balancer", *address));
+    let external = service.external_ips.iter();
+    let external = external.map(|address| words("external", *address));
+    let ranges = service.source_ranges.iter();
+    let ranges = ranges.map(|range| words("source-range", *range));
+    let policies = [
+        (service.external_local, "external-local"),
+        (service.internal_local, "internal-local"),
+    ];
+    let policies = policies.into_iter().filter(|(is, _)| *is);
+    let policies = policies.map(|(_, policy)| words("policy", Some(policy)));
+    let all = node_port.into_iter().chain(balancers).chain(external);
+    all.chain(ranges).chain(affinity).chain(policies).collect()
+}
+
 fn understood(files: &[String], services: bool, shape: bool) -> Result<String, Refused> {
     let mut readers = Vec::new();
     for file in files {
@@ -63,6 +87,7 @@ fn understood(files: &[String], services: bool, shape: bool) -> Result<String, R
                 "service": service.to_string(),
                 "name": service.name.as_ref().map(ToString::to_string),
                 "endpoints": endpoints,
+                "exposed": exposed(service),
             })
         };
         said["services"] = cluster.services.iter().map(of).collect();

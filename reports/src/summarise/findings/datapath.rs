@@ -188,9 +188,11 @@ impl Context<'_, '_> {
             false => "",
         };
         let (mut said, mut read, mut prices) = (Said::default(), false, Prices::default());
+        let mut has_bounds = false;
         for (name, fit) in named(fits) {
             let known = known_of_fit(fit);
             let bounds = known.bounds();
+            has_bounds |= bounds.is_some();
             prices.add(
                 fit.mode,
                 bounds.is_some_and(|[low, _]| low > 0.0),
@@ -231,7 +233,7 @@ impl Context<'_, '_> {
         )?;
         found.headline = true;
         found.brief = prices.brief("Kernel memory of each further service");
-        if found.brief.is_empty() {
+        if !has_bounds {
             found.brief = self.held(scenario);
         }
         if !read {

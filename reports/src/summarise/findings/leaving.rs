@@ -2,12 +2,12 @@
 
 use schema::ScenarioKind::{ColdInstall, Idle, ServiceAdd};
 use schema::summary::{Finding, FindingKind};
-use schema::{CellKey, Metric, Mode};
+use schema::{CellKey, Metric, Mode, ONE_TRANSACTION, OptionKey};
 
 use super::{Context, Said, Subject, apart, evidence};
 use crate::quantity::digits;
 use crate::summarise::ratios::ratio;
-use crate::view::known;
+use crate::view::{as_ranked, known};
 
 /// What is held against the mode that would be left, besides first packets.
 const ASKED: &[(schema::ScenarioKind, Metric, &str)] = &[
@@ -59,60 +59,78 @@ impl Context<'_, '_> {
         self.leaving.iter().flat_map(of).collect()
     }
 
-    /// What every other mode takes, as a multiple of what that one does.
-    fn left(&self, left: Mode, subject: &Subject, metric: Metric, what: &str) -> Option<Finding> {
-        let mut said = Said::default();
-        let cells: Vec<(String, &CellKey)> = self
-            .named_at_largest(|key| subject.asks(key))
-            .filter(|(_, key)| {
-                metric != Metric::KernelMemory
-                    || self
-                        .scope
-                        .shows_memory(self.summary, key.mode, &key.options)
-            })
-            .collect();
+    /// What every other mode takes, as a multiple of what that one does, for each way in which that one was measured.
+    fn left(&self, left: Mode, subject: &Subject, metric: Metric, what: &str) -> Vec<Finding> {
+        let cells = self.measured_ways(subject, metric);
         let (bases, others): (Vec<_>, Vec<_>) = cells.iter().partition(|(_, key)| key.mode == left);
-        for (base_name, base) in &bases {
-            let Some(base_row) = self.row(base, metric) else {
-                continue;
-            };
-            let beside = match bases.len() {
-                1 => String::new(),
-                _ => format!(" those of {base_name}"),
-            };
-            for (name, other) in &others {
-                // Transactions of another size are another question, and between two tools the translator decides.
-                if other.options.chunk() != base.options.chunk() || self.is_qemus(base, other) {
-                    continue;
-                }
+        let of = |(name, base): &&(String, &CellKey)| {
+            let row = self.row(base, metric).filter(|row| row.median.is_some())?;
+            let top = known(&as_ranked(row)).and_then(|known| Some(known.bounds()?[1]));
+            let mut said = Said::default();
+            said.evidence.push(evidence(row));
+            for (other_name, other) in &others {
                 if let Some(after_ns) = self.lower_bound(other, metric) {
-                    let least = known(base_row)
-                        .and_then(|known| known.bounds())
-                        .map(|[_, top]| after_ns / top);
-                    if let Some(least) = least.filter(|least| *least > 1.0) {
-                        let clause = format!(
-                            "{name} more than {} times{beside} (it timed out)",
+                    let least = top.map(|top| after_ns / top).filter(|least| *least > 1.0);
+                    let clause = least.map(|least| {
+                        format!(
+                            "{other_name} more than {} times (it timed out)",
                             digits(least)
-                        );
-                        said.add(clause, [evidence(base_row)]);
-                    }
+                        )
+                    });
+                    said.clauses.extend(clause);
                     continue;
                 }
-                let ratio = ratio(self.cells, other, base, metric);
+                // Between two tools the translator decides.
+                let ratio =
+                    ratio(self.cells, other, base, metric).filter(|_| !self.is_qemus(base, other));
                 let Some((ratio, row)) = ratio.zip(self.row(other, metric)) else {
                     continue;
                 };
-                let clause = format!(
-                    "{name} {} times{beside} ({}{})",
-                    digits(ratio.known.value),
-                    ratio.spread(),
-                    ratio.doubt()
+                let (spread, doubt) = (ratio.spread(), ratio.doubt());
+                let times = digits(ratio.known.value);
+                said.add(
+                    format!("{other_name} {times} times ({spread}{doubt})"),
+                    [evidence(row)],
                 );
-                said.add(clause, [evidence(row), evidence(base_row)]);
             }
+            let question = format!("Leaving {name}: {what}, as a multiple of what it takes there");
+            self.clauses(FindingKind::Leaving, subject, &question, said, apart)
+        };
+        bases.iter().filter_map(of).collect()
+    }
+
+    /// Cells with a figure, or else a lower bound of one; of an install in one transaction and in several the first, if it has
+    /// a figure.
+    fn measured_ways(&self, subject: &Subject, metric: Metric) -> Vec<(String, &CellKey)> {
+        let has_figure = |key: &CellKey| {
+            let row = self.row(key, metric);
+            row.is_some_and(|row| row.median.is_some())
+        };
+        let is_known = |key: &CellKey| has_figure(key) || self.lower_bound(key, metric).is_some();
+        let mut cells: Vec<(String, &CellKey)> = self
+            .named_at_largest(|key| subject.asks(key))
+            .filter(|(_, key)| is_known(key))
+            .collect();
+        if metric == Metric::KernelMemory {
+            let shown = |key: &CellKey| {
+                let scope = &self.scope;
+                scope.shows_memory(self.summary, key.mode, &key.options)
+            };
+            cells.retain(|(_, key)| shown(key));
+            return cells;
         }
-        said.evidence.dedup();
-        let question = format!("Leaving {left}: {what}, as a multiple of {left}'s");
-        self.clauses(FindingKind::Leaving, subject, &question, said, apart)
+        let way = |key: &CellKey| (key.mode, key.options.without(&[OptionKey::Chunk]));
+        // A figure before a bound, one transaction before several.
+        let rank = |key: &CellKey| {
+            let is_whole = key.options.is(OptionKey::Chunk, ONE_TRANSACTION);
+            (!has_figure(key), !is_whole)
+        };
+        let all: Vec<&CellKey> = cells.iter().map(|(_, key)| *key).collect();
+        let better = |key: &CellKey| {
+            let mut others = all.iter();
+            others.any(|other| way(other) == way(key) && rank(other) < rank(key))
+        };
+        cells.retain(|(_, key)| !better(key));
+        cells
     }
 }

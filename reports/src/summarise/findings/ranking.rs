@@ -154,7 +154,7 @@ impl Ranking<'_> {
         if verdict.times.is_empty() {
             return String::new();
         }
-        let short = |name: &String| self.short.get(name).unwrap_or(name).clone();
+        let short = |name: &String| self.short_name(name);
         let unit = best.row.unit.unwrap_or(self.metric.unit());
         let lowest = value(best.ranked.median.unwrap_or(f64::NAN), unit);
         let times: Vec<String> = verdict
@@ -176,6 +176,11 @@ impl Ranking<'_> {
             others(&verdict.level, "not told apart from it"),
             others(&verdict.unknown, "too few stays to place")
         )
+    }
+
+    /// A name without the kube-proxy whose rules they are, where that tells it apart.
+    pub(super) fn short_name(&self, name: &String) -> String {
+        self.short.get(name).unwrap_or(name).clone()
     }
 
     pub(super) fn evidence(&self) -> impl Iterator<Item = String> {

@@ -98,7 +98,8 @@ impl Context<'_, '_> {
         let alone = alone.filter_map(|entry| {
             let of = value(entry.row.median?, entry.row.unit?);
             let here = whole(self.largest.into());
-            Some(format!("; at {here} services {} {of}", entry.name))
+            let name = sync.map_or_else(String::new, |sync| sync.short_name(&entry.name));
+            Some(format!("; at {here} services {name} {of}"))
         });
         let alone: String = alone.collect();
         sentence(&format!(

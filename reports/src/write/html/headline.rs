@@ -98,19 +98,33 @@ pub(super) fn yours(run: &Run, summary: &Summary, ids: &Ids) -> Markup {
             section {
                 h2 id=(ids.of("yours")) { "Your services" }
                 @if let Some(hash) = hash {
-                    p { "Everything on this page is of services shaped as those of your cluster (population " (shortened(hash, 80)) "): "
-                        "as many, with the same ports, endpoints, types and affinity, at addresses of the lab. Endpoints a service are their mean." }
+                    p { "The services of this page are those of your cluster that can be measured (population " (shortened(hash, 80)) "; the command population says which are left out): "
+                        "with their ports, protocols, endpoints, types and affinity, at addresses of the lab. Endpoints a service are their mean." }
                 }
                 @if left.is_empty() {
                     p.hint { "No dump says which mode they are served by today; with --leaving MODE this section says what changes for whoever leaves it." }
                 } @else {
                     h3 { "What changes when leaving " (left.join(" or ")) }
-                    @if found.is_empty() { p { "Nothing can be said: no other mode was measured beside it." } }
+                    @if found.is_empty() { p { (why_nothing_is_left(summary, &run.header.leaving())) } }
                 }
                 (listed(summary, &found))
             }
         }
     }
+}
+
+/// Why nothing can be said of leaving these modes.
+fn why_nothing_is_left(summary: &Summary, left: &[Mode]) -> String {
+    let mut rows = summary
+        .cells
+        .iter()
+        .filter(|row| left.contains(&row.key.mode));
+    if rows.clone().any(|row| row.median.is_some()) {
+        return "Nothing can be said: no other mode has a figure beside it.".to_owned();
+    }
+    let why = rows.find_map(|row| row.reason.clone());
+    let why = why.map_or_else(String::new, |why| format!(" ({})", shortened(&why, 300)));
+    format!("Nothing can be said: it has no figure here{why}.")
 }
 
 /// Sentences by what they are of.
