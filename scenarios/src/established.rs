@@ -5,6 +5,7 @@
 //! no packet meanwhile, and every message comes back.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use netns_harness::service::Service;
 use netns_harness::traffic::{Ask, OpenFlow};
@@ -15,7 +16,7 @@ use schema::{
 };
 
 use crate::cost::Asked;
-use crate::error::{At as _, CellError, Result};
+use crate::error::{CellError, Result};
 use crate::first_packet::{check_counters, let_softirqs_end, watch};
 use crate::position::Services as _;
 use crate::proof;
@@ -23,6 +24,10 @@ use crate::recorder::Recorder;
 use crate::scenario::{Request, Scenario, layout_options};
 use crate::stay::Stay;
 
+/// Files that are open besides flows, at the most.
+const OTHER_FILES: u64 = 256;
+/// Messages of a connection after which it is no longer in quick-ack mode (`TCP_MAX_QUICKACKS`, 16 of them, in include/net/tcp.h).
+const QUICKLY_ACKNOWLEDGED: u32 = 20;
 /// Round trips before those that count.
 const WARM_UP: u32 = 200;
 /// Round trips after which what the kernel has put off is let be done, where instructions are counted.
@@ -62,7 +67,8 @@ impl Scenario for Established {
 
     fn expected_ns(&self, asked: Asked, options: &Options, request: &Request) -> u64 {
         let of = |costs: [u64; 2]| costs[usize::from(asked.counted)];
-        u64::from(open_flows(options)) * of(OPENED)
+        let open = u64::from(open_flows(options));
+        open * (of(OPENED) + u64::from(QUICKLY_ACKNOWLEDGED) * of(ROUND_TRIP))
             + u64::from(request.flows + WARM_UP) * of(ROUND_TRIP)
             + asked.counters_ns()
     }
@@ -79,14 +85,21 @@ impl Scenario for Established {
             )));
         }
         recorder.fact("asked_services", services.len());
-        // Both ends of each are this process's.
-        let room = u64::from(open) * 2 + 256;
-        netns_sys::process::open_files(room).at(Stage::Preparation)?;
+        // The other ends are the server's, whose files are its own.
+        let room = netns_sys::process::open_files(u64::from(open) + OTHER_FILES);
+        room.map_err(CellError::unsupported)?;
         let _pinned = stay.pin()?;
         let _held = stay.lab.server.hold();
         let _spinning = stay.lab.server.spin();
         let flows = opened(stay, &services, open)?;
         let before = watch(stay, Source::Pod)?;
+        // TCP acknowledges the first messages of a connection at once, and later ones with its own.
+        let each = match protocol {
+            Protocol::Tcp => QUICKLY_ACKNOWLEDGED,
+            Protocol::Udp => 1,
+        };
+        let meet = |flow: &OpenFlow| flow.round_trip(0).map(drop).map_err(failed);
+        (0..each).try_for_each(|_| flows.iter().try_for_each(meet))?;
         for _ in 0..WARM_UP {
             round_trip(stay, &flows)?;
         }
@@ -129,8 +142,14 @@ fn opened(stay: &mut Stay<'_>, services: &[&Service], open: u32) -> Result<Vec<O
 /// One on a flow drawn at random, nanoseconds.
 fn round_trip(stay: &mut Stay<'_>, flows: &[OpenFlow]) -> Result<u64> {
     let (at, message) = (stay.rng.random_range(0..flows.len()), stay.rng.random());
-    let failed = |e| CellError::at(Stage::Measure, format!("a round trip on an open flow: {e}"));
     flows[at].round_trip(message).map_err(failed)
+}
+
+fn failed(error: io::Error) -> CellError {
+    CellError::at(
+        Stage::Measure,
+        format!("a round trip on an open flow: {error}"),
+    )
 }
 
 fn open_flows(options: &Options) -> u32 {

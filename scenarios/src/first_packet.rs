@@ -105,70 +105,86 @@ impl Scenario for FirstPacket {
                 "a first packet needs a position and a protocol",
             )
         })?;
-        let way = Way::of(stay, options);
-        let services = position.services_of(stay.population, protocol, |s| way.is_answered(s));
-        if services.is_empty() {
-            let (by, from) = (way.by.words(), way.from);
-            return Err(CellError::unsupported(format!(
-                "the population has no {protocol} service that answers {from}, {by}"
-            )));
-        }
-        recorder.fact("asked_services", services.len());
-        let mut flows = Flows::to(services, way);
-        if options.cache() == Some(Cache::Cold) {
-            let eviction = Eviction::of(stay.lab.pinning.client);
-            recorder.fact("evicted_bytes", eviction.bytes());
-            flows.eviction = Some(eviction);
-        }
-        // A sync that is still under way writes the rules, and their counts, anew.
-        if let Some(programmer) = stay.datapath.programmer() {
-            programmer.rest()?;
-        }
-        let before = watch(stay, way.from)?;
-        check_room(stay, &before)?;
-        let opened = stay.client.opened();
-        let from_clients = {
-            let _pinned = stay.pin()?;
-            // Held for the whole cell: no flow of it pays for waking the server.
-            let _spinning = stay.lab.server.spin();
-            let first = meet_protocols(stay)?;
-            let warm_up = flows.warm_up(stay)?;
-            recorder.fact("warm_up_flows", first + warm_up);
-            let (mut left, mut waited) = (stay.spec.flows, 0);
-            while left > 0 {
-                let size = left.min(BATCH);
-                let_softirqs_end(stay);
-                let before = waits()?;
-                for reached in flows.batch(stay, size)? {
-                    recorder.sample(Metric::Latency, reached.latency_ns);
-                }
-                let own = waits()? - before;
-                // Of fewer flows chance may let nearly each sleep twice.
-                if stay.spec.counted && size == BATCH {
-                    check_waits(own, size)?;
-                }
-                waited += own;
-                left -= size;
-            }
-            recorder.fact("client_waits", waited);
-            first
-        };
-        let probes = u64::from(stay.client.opened() - opened);
-        recorder.fact("probes", probes);
-        // The node's own packets enter NAT at its output. Where nothing counts them there, each has a source that none had
-        // before, and nobody but NAT could have led it to an endpoint.
-        let crossing = match way.from {
-            Source::Node => u64::from(from_clients),
-            _ => probes,
-        };
-        let after = watch(stay, way.from)?;
-        check_counters(stay, [&before, &after], crossing, recorder)?;
-        let sent = crossed([before.sent, after.sent], probes - crossing)?;
-        if let Some(sent) = sent {
-            recorder.fact("nat_packets_sent", sent);
-        }
-        flows.check_spread()
+        first_packets(
+            stay,
+            Way::of(stay, options),
+            (position, protocol),
+            options,
+            recorder,
+        )
     }
+}
+
+/// Opens flows that way, to services at that position, and samples each latency behind its proofs.
+pub(crate) fn first_packets(
+    stay: &mut Stay<'_>,
+    way: Way,
+    (position, protocol): (Position, Protocol),
+    options: &Options,
+    recorder: &mut Recorder,
+) -> Result {
+    let services = position.services_of(stay.population, protocol, |s| way.is_answered(s));
+    if services.is_empty() {
+        let (by, from) = (way.by.words(), way.from);
+        return Err(CellError::unsupported(format!(
+            "the population has no {protocol} service that answers {from}, {by}"
+        )));
+    }
+    recorder.fact("asked_services", services.len());
+    let mut flows = Flows::to(services, way);
+    if options.cache() == Some(Cache::Cold) {
+        let eviction = Eviction::of(stay.lab.pinning.client);
+        recorder.fact("evicted_bytes", eviction.bytes());
+        flows.eviction = Some(eviction);
+    }
+    // A sync that is still under way writes the rules, and their counts, anew.
+    if let Some(programmer) = stay.datapath.programmer() {
+        programmer.rest()?;
+    }
+    let before = watch(stay, way.from)?;
+    check_room(stay, &before)?;
+    let opened = stay.client.opened();
+    let from_clients = {
+        let _pinned = stay.pin()?;
+        // Held for the whole cell: no flow of it pays for waking the server.
+        let _spinning = stay.lab.server.spin();
+        let first = meet_protocols(stay)?;
+        let warm_up = flows.warm_up(stay)?;
+        recorder.fact("warm_up_flows", first + warm_up);
+        let (mut left, mut waited) = (stay.spec.flows, 0);
+        while left > 0 {
+            let size = left.min(BATCH);
+            let_softirqs_end(stay);
+            let before = waits()?;
+            for reached in flows.batch(stay, size)? {
+                recorder.sample(Metric::Latency, reached.latency_ns);
+            }
+            let own = waits()? - before;
+            // Of fewer flows chance may let nearly each sleep twice.
+            if stay.spec.counted && size == BATCH {
+                check_waits(own, size)?;
+            }
+            waited += own;
+            left -= size;
+        }
+        recorder.fact("client_waits", waited);
+        first
+    };
+    let probes = u64::from(stay.client.opened() - opened);
+    recorder.fact("probes", probes);
+    // The node's own packets enter NAT at its output. Where nothing counts them there, each has a source that none had
+    // before, and nobody but NAT could have led it to an endpoint.
+    let crossing = match way.from {
+        Source::Node => u64::from(from_clients),
+        _ => probes,
+    };
+    let after = watch(stay, way.from)?;
+    check_counters(stay, [&before, &after], crossing, recorder)?;
+    let sent = crossed([before.sent, after.sent], probes - crossing)?;
+    if let Some(sent) = sent {
+        recorder.fact("nat_packets_sent", sent);
+    }
+    flows.check_spread()
 }
 
 /// The most flows of a cell for which the node has ports, where cells of a stay send packets of its own; `None` where none does.
@@ -222,7 +238,7 @@ fn check_waits(waits: u64, flows: u32) -> Result {
 
 /// How a cell reaches services.
 #[derive(Debug, Clone, Copy)]
-struct Way {
+pub(crate) struct Way {
     mode: Mode,
     version: KubeProxyVersion,
     from: Source,
@@ -230,6 +246,15 @@ struct Way {
 }
 
 impl Way {
+    /// Past the rules: packets that are for no service, to endpoints as on a floor.
+    pub(crate) fn past_rules(stay: &Stay<'_>, options: &Options) -> Self {
+        let mode = Mode::BARE;
+        Self {
+            mode,
+            ..Self::of(stay, options)
+        }
+    }
+
     fn of(stay: &Stay<'_>, options: &Options) -> Self {
         Self {
             mode: stay.spec.mode,

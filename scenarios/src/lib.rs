@@ -27,6 +27,7 @@ pub mod imported;
 mod kube_proxy;
 mod listing;
 mod memory;
+mod miss;
 mod node;
 mod plant;
 pub mod population;
@@ -71,6 +72,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,
     &established::Established,
+    &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,
 ];

@@ -46,7 +46,10 @@ impl Held {
     /// Answers what has come, without waiting; how many messages that were.
     pub(super) fn answer(&mut self) -> u64 {
         let mut events = [EpollEvent::empty(); AT_ONCE];
-        let ready = self.ready.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let ready = self
+            .ready
+            .wait(&mut events, EpollTimeout::ZERO)
+            .unwrap_or(0);
         let mut answered = 0;
         for event in &events[..ready] {
             let Some(stream) = self.streams.get_mut(&event.data()) else {

@@ -35,7 +35,9 @@ pub fn open_files(wanted: u64) -> io::Result<()> {
         return Ok(());
     }
     setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).map_err(|error| {
-        let why = format!("{wanted} open files are needed, and the hard limit is {hard} (ulimit -Hn): {error}");
+        let why = format!(
+            "{wanted} open files are needed, and the hard limit is {hard} (ulimit -Hn): {error}"
+        );
         io::Error::new(io::Error::from(error).kind(), why)
     })
 }

@@ -251,6 +251,19 @@ vocabulary! {
                 &[Matrix, Table, Terminal, SideBySide],
             )],
         },
+        /// First packets that are for no service and cross the rules.
+        Miss = "miss" {
+            question: "How long does the first packet of a new flow take that is for none of N services, and crosses their rules?",
+            in_default_run: false,
+            topic: Topic::Packets,
+            words: "First packet for no service",
+            over_n: "",
+            asks: &[ask(
+                Metric::Latency,
+                "First packet of a new {protocol} flow for none of {N} services",
+                &[Matrix, Table, Terminal, SideBySide],
+            )],
+        },
         /// What N services hold of the kernel's memory.
         Memory = "memory" {
             question: "How much kernel memory do N services hold?",
