@@ -75,6 +75,13 @@ fn summary() -> Summary {
                 ));
             }
         }
+        for (scenario, metric) in [
+            (ScenarioKind::Established, Metric::RoundTrip),
+            (ScenarioKind::Miss, Metric::Latency),
+        ] {
+            let options = [engine.clone(), vec![(OptionKey::Protocol, "tcp")]].concat();
+            cells.push(row(mode, scenario, &options, metric));
+        }
         if mode.is_floor() {
             continue;
         }
