@@ -2,7 +2,7 @@
 //! have been asked, which they are once a flow.
 //!
 //! Closed loop: one message of eight bytes at a time, on a flow drawn at random of those that are open. The cell fails unless the rules count
-//! no packet meanwhile, and every message comes back.
+//! as many packets as flows were opened and none after those, and every message comes back.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,7 +17,7 @@ use schema::{
 
 use crate::cost::Asked;
 use crate::error::{CellError, Result};
-use crate::first_packet::{check_counters, let_softirqs_end, watch};
+use crate::first_packet::{check_counters, check_room, let_softirqs_end, watch};
 use crate::position::Services as _;
 use crate::proof;
 use crate::recorder::Recorder;
@@ -85,14 +85,19 @@ impl Scenario for Established {
             )));
         }
         recorder.fact("asked_services", services.len());
-        // The other ends are the server's, whose files are its own.
-        let room = netns_sys::process::open_files(u64::from(open) + OTHER_FILES);
+        // Of a connection both ends are this process's.
+        let ends = match protocol {
+            Protocol::Tcp => 2,
+            Protocol::Udp => 1,
+        };
+        let room = netns_sys::process::open_files(u64::from(open) * ends + OTHER_FILES);
         room.map_err(CellError::unsupported)?;
+        let before = watch(stay, Source::Pod)?;
+        check_room(stay, &before, u64::from(open))?;
         let _pinned = stay.pin()?;
         let _held = stay.lab.server.hold();
         let _spinning = stay.lab.server.spin();
         let flows = opened(stay, &services, open)?;
-        let before = watch(stay, Source::Pod)?;
         // TCP acknowledges the first messages of a connection at once, and later ones with its own.
         let each = match protocol {
             Protocol::Tcp => QUICKLY_ACKNOWLEDGED,
@@ -111,7 +116,7 @@ impl Scenario for Established {
         }
         let after = watch(stay, Source::Pod)?;
         // The rules are asked for the first packet of a flow alone.
-        check_counters(stay, [&before, &after], 0, recorder)
+        check_counters(stay, [&before, &after], u64::from(open), recorder)
     }
 }
 

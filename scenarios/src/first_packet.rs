@@ -142,7 +142,9 @@ pub(crate) fn first_packets(
         programmer.rest()?;
     }
     let before = watch(stay, way.from)?;
-    check_room(stay, &before)?;
+    let warm_ups = 1 + stay.spec.protocols.len() as u32;
+    let most = stay.spec.flows + warm_ups * WARM_UP_BATCHES * BATCH;
+    check_room(stay, &before, most.into())?;
     let opened = stay.client.opened();
     let from_clients = {
         let _pinned = stay.pin()?;
@@ -337,12 +339,10 @@ pub(crate) fn watch(stay: &Stay<'_>, from: Source) -> Result<Seen> {
 }
 
 /// Connection tracking must stay below half its limit.
-fn check_room(stay: &Stay<'_>, before: &Seen) -> Result {
+pub(crate) fn check_room(stay: &Stay<'_>, before: &Seen, flows: u64) -> Result {
     if !stay.datapath.facts().tracks {
         return Ok(());
     }
-    let warm_ups = 1 + stay.spec.protocols.len() as u32;
-    let flows = u64::from(stay.spec.flows + warm_ups * WARM_UP_BATCHES * BATCH);
     let why = match (before.conntrack.count, before.conntrack.max) {
         (Some(count), Some(max)) if 2 * (count + flows) <= max => return Ok(()),
         (Some(count), Some(max)) => format!(

@@ -107,9 +107,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("server".to_owned())
             .spawn(move || {
-                let own = [tcp.as_fd(), udp.as_fd(), held.fd()];
-                let done = place(pinning).and_then(|()| netns_sys::thread::own_files(&own));
-                let done = done.map(|()| netns_sys::thread::id());
+                let done = place(pinning).map(|()| netns_sys::thread::id());
                 let goes_on = done.is_ok();
                 if tell.send(done).is_ok() && goes_on {
                     serve(&tcp, &udp, &mut held, &theirs, pinning.apart());
@@ -123,10 +121,7 @@ impl Server {
             Err(error) => {
                 // It ends at once, and its sockets with it.
                 let _ = thread.join();
-                let act = format!(
-                    "put the server on CPU {}, with files of its own",
-                    pinning.server
-                );
+                let act = format!("pin the server to CPU {}", pinning.server);
                 return Err(HarnessError::system(act, error));
             }
         };

@@ -1,8 +1,7 @@
 //! Pinning of threads, and a thread's own accounting.
-#![allow(unsafe_code, reason = "sched_setscheduler(2) and close_range(2)")]
+#![allow(unsafe_code, reason = "sched_setscheduler(2)")]
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -68,34 +67,6 @@ fn never_preempts(thread: libc::pid_t) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// Gives the calling thread a table of open files of its own, with standard streams and those that it keeps: what it opens counts
-/// against no other thread's limit, and what others close is closed (`CLONE_FILES` in unshare(2), close_range(2) of Linux 5.9).
-///
-/// # Errors
-/// unshare(2) or close_range(2).
-pub fn own_files(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?;
-    let mut kept: Vec<u32> = keep
-        .iter()
-        .map(|fd| fd.as_raw_fd().cast_unsigned())
-        .collect();
-    kept.sort_unstable();
-    let (mut first, ends) = (3, kept.into_iter().chain([u32::MAX]));
-    for end in ends {
-        if first < end {
-            let last = if end == u32::MAX { end } else { end - 1 };
-            // SAFETY: takes three numbers. What is closed is the copies that unshare(2) has just made, which nobody in this
-            // thread knows of.
-            let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
-            if done != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        first = end.saturating_add(1).max(first);
-    }
-    Ok(())
 }
 
 /// What the calling thread has used so far.
