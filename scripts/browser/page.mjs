@@ -1,7 +1,7 @@
 // Opens pages in headless Chromium and looks for what would trouble a reader: see scripts/verify/report-in-browser.
 //
-//   node page.mjs CHROMIUM SCREENSHOTS NAME=FILE…     FILE is a report.html; the first gets every check, unless RUN is set
-//                                                     that of its first screen, too
+//   node page.mjs CHROMIUM SCREENSHOTS NAME=FILE…     FILE is a report.html; the first gets every check, that of its first
+//                                                     screen too
 //
 // Prints "ok    TEXT" or "FAIL  TEXT" a claim, like the scripts of scripts/verify.
 import { chromium } from 'playwright-core';
@@ -239,7 +239,7 @@ try {
   for (const [index, text] of pages.entries()) {
     const at = text.indexOf('=');
     const [name, file] = [text.slice(0, at), text.slice(at + 1)];
-    const seen = await everywhere(name, file, index === 0 ? EVERY : SOME, index === 0 ? (process.env.ALL ? 6 : 1) : name === 'hostile' && process.env.ALL ? 1 : 0, index === 0 && !process.env.RUN);
+    const seen = await everywhere(name, file, index === 0 ? EVERY : SOME, index === 0 ? (process.env.ALL ? 6 : 1) : name === 'hostile' && process.env.ALL ? 1 : 0, index === 0);
     timed(`${name} layout`);
     await accessible(name, file, index === 0 ? [['light', 1280, true], ['dark', 360, false]] : [['dark', 1280, false]]);
     timed(`${name} axe`);
