@@ -12,6 +12,7 @@ const SCALED: &str = "100";
 const SCALED_TO: &str = "1";
 const TRACKED_FLOWS: &str = "0,1000,10000,100000";
 const OPEN_FLOWS: &str = "1,100,10000";
+const RATES: &str = "5000";
 const POSSIBLE_CPUS: &str = "2,8,64";
 
 /// Options of cells, as they were given.
@@ -55,6 +56,11 @@ pub struct Chosen {
     #[arg(long, value_name = "FLOWS", value_delimiter = ',', default_value = OPEN_FLOWS, allow_negative_numbers = true, value_parser = within(1..=100_000))]
     pub open_flows: Vec<u32>,
 
+    /// New flows a second of scenario connect-rate, each due at its time; each number is asked for by itself, beside as many as one CPU can
+    /// make; 1 to 1000000.
+    #[arg(long, value_name = "RATE[,RATE…]", value_delimiter = ',', default_value = RATES, allow_negative_numbers = true, value_parser = within(1..=1_000_000))]
+    pub rates: Vec<u32>,
+
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
     #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = POSSIBLE_CPUS, requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
@@ -93,6 +99,11 @@ impl Chosen {
                 "--open-flows",
                 listed(&self.open_flows) != OPEN_FLOWS,
                 ScenarioKind::Established,
+            ),
+            (
+                "--rates",
+                listed(&self.rates) != RATES,
+                ScenarioKind::ConnectRate,
             ),
             (
                 "--paths",

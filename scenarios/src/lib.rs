@@ -14,8 +14,10 @@
 mod chosen;
 mod cold_install;
 mod conduct;
+mod connect_rate;
 mod conntrack_clean;
 pub mod cost;
+mod counters;
 mod drawn;
 mod empty_update;
 mod endpoint_churn;
@@ -29,6 +31,7 @@ mod listing;
 mod memory;
 mod miss;
 mod node;
+mod path;
 mod plant;
 pub mod population;
 mod position;
@@ -49,6 +52,7 @@ mod update;
 
 pub use chosen::{Chosen, within};
 pub use conduct::run_stay;
+pub use connect_rate::LONGEST_PAUSES;
 pub use conntrack_clean::TRACKED_S;
 pub use error::{CellError, Result};
 pub use first_packet::most_flows_of_node;
@@ -72,6 +76,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,
     &established::Established,
+    &connect_rate::ConnectRate,
     &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,

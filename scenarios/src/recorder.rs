@@ -1,6 +1,6 @@
 //! What a cell saw: samples by metric, and facts. The clock's check is here, so no scenario can skip it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::{Metric, Series, Stage};
 
@@ -11,12 +11,19 @@ use crate::error::{CellError, Result};
 pub struct Recorder {
     samples: BTreeMap<Metric, Vec<f64>>,
     facts: BTreeMap<String, String>,
+    /// Metrics of so many samples that they are kept as histograms.
+    many: BTreeSet<Metric>,
 }
 
 impl Recorder {
     /// Adds a sample, in the metric's unit.
     pub fn sample(&mut self, metric: Metric, value: u64) {
         self.samples.entry(metric).or_default().push(value as f64);
+    }
+
+    /// Says that a metric has so many samples that they are kept as a histogram.
+    pub(crate) fn keep_as_histogram(&mut self, metric: Metric) {
+        self.many.insert(metric);
     }
 
     /// Adds a sample that is a difference, in the metric's unit: a negative one is kept, since dropping it
@@ -66,6 +73,7 @@ impl Recorder {
             metric,
             unit: metric.unit(),
             values,
+            as_histogram: self.many.contains(&metric),
         });
         Ok((series.collect(), self.facts))
     }

@@ -62,6 +62,13 @@ built() {
     [[ -x $built ]] || { tail -n 5 "$scratch/build"; give_up "$1 $2 does not build"; }
 }
 
+# built_release CRATE EXAMPLE: sets $built to an example as it is measured with.
+built_release() {
+    "$root/scripts/cargo" build --release --locked --manifest-path "$root/Cargo.toml" -p "$1" --example "$2" \
+        </dev/null >"$scratch/build" 2>&1 || { tail -n 5 "$scratch/build"; give_up "example $2 does not build"; }
+    built=$target/release/examples/$2
+}
+
 # measure SECONDS DIR ARGUMENT…: one run into DIR that must end with exit code 0.
 measure() {
     local seconds=$1 out=$2 status=0

@@ -34,6 +34,7 @@ fn lines(stay: &PlannedStay, outcome: &Outcome, value: f64) -> Vec<CellRecord> {
                 metric: Metric::UpdateTime,
                 unit: Unit::Nanoseconds,
                 values: vec![value; 3],
+                as_histogram: false,
             }],
             _ => Vec::new(),
         },

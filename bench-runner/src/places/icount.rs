@@ -215,6 +215,16 @@ impl Place for Icount {
             let mut heard =
                 listen(&mut Told::of(&stay, done), limit, &mut Interrupt::never()).await;
             heard.started.values_mut().for_each(|at| *at = begun);
+            // Where it went on from is another state then, and what is counted may differ by a tick.
+            if let Ok(Kept {
+                later: later @ 1.., ..
+            }) = self.begun(possible_cpus).await?.as_deref()
+            {
+                let fact = || ("guest_stopped_later".to_owned(), later.to_string());
+                for cell in &mut heard.ended {
+                    cell.facts.extend([fact()]);
+                }
+            }
             Ok(heard)
         })
     }

@@ -68,6 +68,6 @@ pub(super) fn initramfs(kernel: &Kernel, tools: &BTreeSet<PathBuf>) -> anyhow::R
         .iter()
         .map(|(at, from)| (at.as_path(), from.as_path()))
         .collect();
-    guest::image::build_with(&runner, &further, kernel, &path_of(&file))?;
+    guest::image::build_with(&runner, &further, &[], kernel, &path_of(&file))?;
     Ok(file)
 }

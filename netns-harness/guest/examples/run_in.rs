@@ -8,6 +8,9 @@
 //! `run_in KERNEL --ask RUNNER PROGRAM…` asks `RUNNER cell` what stands on standard input, a question a line, where the
 //! programs are at their own paths: scripts/verify/real-kube-proxy lists so what a kube-proxy installs in a kernel with IPVS.
 //!
+//! `run_in KERNEL --start PROGRAM WORD…` starts a program with these words; the modules that RUN_IN_MODULES names, apart by commas,
+//! are loaded beside those of every guest: scripts/verify/raw-generator measures so beside the kernel's own generator.
+//!
 //! This program is the guest's first process too. A job is it again, which starts the program of that number.
 
 use std::path::{Path, PathBuf};
@@ -30,6 +33,7 @@ fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.as_slice() {
         [job, number] if job == "job" => start(number),
+        [job, words @ ..] if job == "start" => start_with(words),
         [job] if job == "script" => script(),
         [job] if job == "ask" => ask(),
         [spec, flag, runner, programs @ ..] if flag == "--ask" => {
@@ -51,6 +55,13 @@ fn main() -> Result<(), Failure> {
             let job = (file.as_str(), vec!["script".to_owned()], text);
             block_on(run(spec, &further, &[job]))
         }
+        [spec, flag, program, words @ ..] if flag == "--start" => {
+            let further = [(place(RUNNER), PathBuf::from(program))];
+            let mut arguments = vec!["start".to_owned()];
+            arguments.extend(words.iter().cloned());
+            let job = (program.as_str(), arguments, String::new());
+            block_on(run(spec, &further, &[job]))
+        }
         [spec, programs @ ..] if !programs.is_empty() => {
             let (mut further, mut jobs) = (Vec::new(), Vec::new());
             for (number, program) in programs.iter().enumerate() {
@@ -65,7 +76,7 @@ fn main() -> Result<(), Failure> {
             block_on(run(spec, &further, &jobs))
         }
         _ => Err(
-            "arguments: KERNEL PROGRAM…, KERNEL --script FILE TOOL…, or KERNEL --ask RUNNER PROGRAM…"
+            "arguments: KERNEL PROGRAM…, KERNEL --script FILE TOOL…, KERNEL --ask RUNNER PROGRAM…, or KERNEL --start PROGRAM WORD…"
                 .into(),
         ),
     }
@@ -121,6 +132,17 @@ fn ask() -> Result<(), Failure> {
     std::process::exit(status.code().unwrap_or(1));
 }
 
+/// In the guest: a program with words, its two outputs as one.
+fn start_with(words: &[String]) -> Result<(), Failure> {
+    use std::os::fd::AsFd as _;
+    let errors = std::io::stdout().as_fd().try_clone_to_owned()?;
+    let status = Command::new(place(RUNNER))
+        .args(words)
+        .stderr(errors)
+        .status()?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
 /// In the guest: the script on standard input, its two outputs as one.
 fn script() -> Result<(), Failure> {
     use std::os::fd::AsFd as _;
@@ -138,7 +160,15 @@ async fn run(spec: &str, programs: &[(PathBuf, PathBuf)], jobs: &[Job<'_>]) -> R
         .iter()
         .map(|(at, from)| (at.as_path(), from.as_path()))
         .collect();
-    guest::image::build_with(&std::env::current_exe()?, &further, &kernel, &initramfs)?;
+    let named = std::env::var("RUN_IN_MODULES").unwrap_or_default();
+    let modules: Vec<&str> = named.split(',').filter(|name| !name.is_empty()).collect();
+    guest::image::build_with(
+        &std::env::current_exe()?,
+        &further,
+        &modules,
+        &kernel,
+        &initramfs,
+    )?;
     let (accelerator, _) = Accelerator::prove(&kernel.image, &initramfs).await;
     let boot = Boot {
         kernel: kernel.image,

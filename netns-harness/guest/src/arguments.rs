@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::boot::{Accelerator, Begin, Boot};
 use crate::firmware;
-use crate::pid1::HAS_JOBS;
+use crate::pid1::{HAS_JOBS, LATER};
 use crate::protocol::PORT;
 
 /// The CPU of a translated guest: all that QEMU can translate but CMPXCHG16B. After one without a lock prefix, as in
@@ -88,9 +88,10 @@ pub(crate) fn arguments(boot: &Boot, begin: Begin<'_>) -> Vec<OsString> {
     let possible = boot.hardware.possible_cpus;
     let possible = possible.map_or_else(String::new, |cpus| format!(" possible_cpus={cpus}"));
     let is_asked = matches!(begin, Begin::Boot);
-    let jobs = match is_asked {
-        true => String::new(),
-        false => format!(" {HAS_JOBS}"),
+    let jobs = match begin {
+        Begin::Boot => String::new(),
+        Begin::ToBeKept { later: later @ 1.. } => format!(" {HAS_JOBS} {LATER}{later}"),
+        Begin::ToBeKept { .. } | Begin::Kept { .. } => format!(" {HAS_JOBS}"),
     };
     let append = format!(
         "console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on \
@@ -121,7 +122,7 @@ pub(crate) fn arguments(boot: &Boot, begin: Begin<'_>) -> Vec<OsString> {
         pair("-mon", "chardev=monitor,mode=control".into());
     }
     // A panic of the kernel's ends the others.
-    if let Begin::ToBeKept = begin {
+    if let Begin::ToBeKept { .. } = begin {
         pair("-action", "panic=pause".into());
     }
     if let Begin::Kept { state, jobs } = begin {
@@ -220,7 +221,10 @@ mod tests {
     #[test]
     fn a_guest_that_begins_where_another_stopped_has_all_that_this_one_had() {
         let counted = Accelerator::Icount { seed: 42 };
-        let (first, kept) = (begun(Begin::ToBeKept, counted, 1), words(counted, 1));
+        let (first, kept) = (
+            begun(Begin::ToBeKept { later: 0 }, counted, 1),
+            words(counted, 1),
+        );
         let own = ["-action", "-incoming", "-fw_cfg"];
         let pairs = |words: &[String]| -> Vec<Vec<String>> {
             let pairs = words.chunks(2).map(<[String]>::to_vec);

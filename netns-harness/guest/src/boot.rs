@@ -48,8 +48,12 @@ pub struct Hardware {
 pub(crate) enum Begin<'a> {
     /// At its kernel's start; it is asked by its port.
     Boot,
-    /// At its kernel's start; it stops where its state is kept, before its first job.
-    ToBeKept,
+    /// At its kernel's start; it stops where its state is kept, before its first job, so many steps later than it could
+    /// ([`crate::pid1::LATER`]).
+    ToBeKept {
+        /// Steps.
+        later: u32,
+    },
     /// Where that one stopped.
     Kept {
         /// What was kept of it.

@@ -46,10 +46,15 @@ pub enum Ran {
 /// What is kept of a guest that stopped before its first job: a file without a name, so that nothing is left when this
 /// process is killed.
 #[derive(Debug)]
-pub struct Kept(File);
+pub struct Kept {
+    state: File,
+    /// By how many steps it stopped later than it could: 0, but where none stopped as it is to.
+    pub later: u32,
+}
 
-/// How often a guest is booted until one stopped as each does that is to be kept.
-const TRIES: u32 = 10;
+/// How often a guest is booted until one stopped as each does that is to be kept: so often each that stops a step later than the one before.
+const TRIES: u32 = 6;
+const STEPS: u32 = 4;
 
 /// Boots a guest and keeps its state where it stops. Call on a thread that lives as long as that takes.
 ///
@@ -58,14 +63,15 @@ const TRIES: u32 = 10;
 /// console's last lines.
 pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
     let (state, since) = (unnamed::file()?, clock::now());
-    for _ in 0..TRIES {
+    for attempt in 0..STEPS * TRIES {
+        let later = attempt / TRIES;
         let left = boot
             .deadline
             .saturating_sub(Duration::from_nanos(since.elapsed_ns()));
-        let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept)?;
+        let (_port, monitor, mut qemu) = start(boot, Begin::ToBeKept { later })?;
         let kept = keep_by(monitor, boot, &state, &mut qemu);
         let reason = match tokio::time::timeout(left, kept).await {
-            Ok(Ok(true)) => return Ok(Kept(state)),
+            Ok(Ok(true)) => return Ok(Kept { state, later }),
             Ok(Ok(false)) => {
                 qemu.end().await;
                 continue;
@@ -80,7 +86,8 @@ pub async fn keep(boot: &Boot) -> Result<Kept, GuestError> {
     }
     Err(GuestError::Boot {
         reason: format!(
-            "of {TRIES} none stopped at the end of its timer: this machine is too busy"
+            "of {} none stopped at the end of its timer: this machine is too busy",
+            STEPS * TRIES
         ),
         console: last_lines(&boot.console),
     })
@@ -122,7 +129,7 @@ pub async fn carry_out(boot: &Boot, kept: &Kept, jobs: &[Job]) -> Result<Ran, Gu
         &std::env::temp_dir(),
     ))?;
     let begin = Begin::Kept {
-        state: &path_of(&kept.0),
+        state: &path_of(&kept.state),
         jobs: &path_of(&given),
     };
     let since = clock::now();

@@ -73,17 +73,18 @@ pub struct Contents {
 /// # Errors
 /// A file cannot be read or written, the kernel lacks virtio, or a tool's library is missing.
 pub fn build(runner: &Path, kernel: &Kernel, out: &Path) -> Result<Contents, GuestError> {
-    build_with(runner, &[], kernel, out)
+    build_with(runner, &[], &[], kernel, out)
 }
 
 /// As [`build`], with further programs and their libraries: where each is in the guest, and its file here. A folder comes as
-/// it is, with its links, and brings no library of this system.
+/// it is, with its links, and brings no library of this system. Modules of these names are loaded beside those of every guest.
 ///
 /// # Errors
 /// As [`build`].
 pub fn build_with(
     runner: &Path,
     further: &[(&Path, &Path)],
+    modules: &[&str],
     kernel: &Kernel,
     out: &Path,
 ) -> Result<Contents, GuestError> {
@@ -107,7 +108,7 @@ pub fn build_with(
     image.write(|a| a.file("/etc/protocols", 0o644, PROTOCOLS.as_bytes()))?;
     image.write(|a| a.file("/etc/nsswitch.conf", 0o644, NSSWITCH.as_bytes()))?;
     let (tools, missing_tools) = image.programs(runner, further)?;
-    let (modules, missing_modules) = image.modules(kernel)?;
+    let (modules, missing_modules) = image.modules(kernel, modules)?;
     image.write_last()?;
     let bytes = fs::metadata(out)
         .map_err(GuestError::file("read", out))?
@@ -220,9 +221,16 @@ impl Image {
         Ok(())
     }
 
-    fn modules(&mut self, kernel: &Kernel) -> Result<(Vec<String>, Vec<String>), GuestError> {
+    fn modules(
+        &mut self,
+        kernel: &Kernel,
+        further: &[&str],
+    ) -> Result<(Vec<String>, Vec<String>), GuestError> {
         let modules = kernel.list_modules()?;
-        let (wanted, missing): (Vec<&str>, Vec<&str>) = wanted().partition(|m| modules.has(m));
+        let mut all: Vec<&str> = wanted().collect();
+        all.extend_from_slice(further);
+        let (wanted, missing): (Vec<&str>, Vec<&str>) =
+            all.into_iter().partition(|m| modules.has(m));
         let all: Vec<&str> = REQUIRED.iter().copied().chain(wanted).collect();
         let loaded = modules.closure(&all)?;
         let mut order = String::new();

@@ -264,7 +264,7 @@ pub(crate) fn start(
     let (port, stdin) = pair().map_err(failed)?;
     let (monitor, stdout) = match begin {
         Begin::Boot => (None, Stdio::null()),
-        Begin::ToBeKept | Begin::Kept { .. } => {
+        Begin::ToBeKept { .. } | Begin::Kept { .. } => {
             let (ours, theirs) = pair().map_err(failed)?;
             (Some(ours), theirs.into())
         }

@@ -31,6 +31,9 @@ const MOUNTS: &[(&str, &str)] = &[
 /// The word of the kernel's command line by which a guest knows that it has jobs with it, and is not asked.
 pub(crate) const HAS_JOBS: &str = "guest-jobs";
 
+/// The beginning of a word of it: by how many steps the guest that is to be kept stops later.
+pub(crate) const LATER: &str = "guest-later=";
+
 /// How long a device or the random source may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -11,9 +11,19 @@ use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use schema::Family;
 
+use super::OUTER_INTERFACE;
 use super::Peers;
 use crate::HarnessError;
 use crate::service::{BACKENDS_INTERFACE, CLIENT_INTERFACE, Cidr, Plan};
+
+/// The address of the outer end (2) or the node's (1) of the link with that number.
+const fn mac(link: u8, end: u8) -> [u8; 6] {
+    [2, 0, 0, 0, link, end]
+}
+
+/// Of the link between clients and node.
+pub(crate) const CLIENT_MAC: [u8; 6] = mac(1, 2);
+pub(crate) const NODE_MAC: [u8; 6] = mac(1, 1);
 
 /// One end of a link.
 struct End {
@@ -38,11 +48,11 @@ fn links(plan: &Plan, peers: Peers) -> [Link; 2] {
     let end = |interface, network: Cidr, number, last| End {
         interface,
         address: network.host(last),
-        mac: [2, 0, 0, 0, number, last as u8],
+        mac: mac(number, last as u8),
     };
     let link = |name, interface, number, network: Cidr, owns: Vec<Cidr>| Link {
         name,
-        outer: end("eth0", network, number, 2),
+        outer: end(OUTER_INTERFACE, network, number, 2),
         node: end(interface, network, number, 1),
         prefix: network.prefix,
         owns,

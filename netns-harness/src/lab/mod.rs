@@ -30,10 +30,14 @@ use schema::{Family, NodeKind};
 use crate::HarnessError;
 
 pub use crate::pinning::Pinning;
+pub(crate) use links::{CLIENT_MAC, NODE_MAC};
 pub use peers::Peers;
 pub use server::{ENDPOINT_PORT, Holding, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};
 pub use sysctls::{IPV6_SYSCTLS, Place, SYSCTLS};
+
+/// The interface of clients, and that of endpoints.
+pub(crate) const OUTER_INTERFACE: &str = "eth0";
 
 /// Why no lab of such a node can be built on this kernel, whatever is installed in it; `None` where one can. What can be
 /// loaded is loaded by asking.

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use netns_sys::netns::NetNs;
 use netns_sys::thread::ThreadId;
@@ -48,6 +49,8 @@ struct Shared {
     spinning: AtomicBool,
     /// How many guards ask for connections to be kept open.
     holding: AtomicU32,
+    /// How long a datagram waits for its answer, nanoseconds.
+    delay_ns: AtomicU64,
     answered: AtomicU64,
 }
 
@@ -153,6 +156,12 @@ impl Server {
         Holding(&self.shared)
     }
 
+    /// Lets every datagram wait so long for its answer, from now on: a delay of known size, for instruments to find.
+    pub fn delay(&self, by: Duration) {
+        let ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.shared.delay_ns.store(ns, Ordering::Relaxed);
+    }
+
     /// How long the server's thread has waited for its processor, nanoseconds since it began; `None` where
     /// the kernel does not say.
     #[must_use]
@@ -230,7 +239,8 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, held: &mut Held, shared: &Shared, m
             std::hint::spin_loop();
             continue;
         }
-        while answer_datagram(udp).unwrap_or(false) {
+        let delay_ns = shared.delay_ns.load(Ordering::Relaxed);
+        while answer_datagram(udp, delay_ns).unwrap_or(false) {
             shared.answered.fetch_add(1, Ordering::Relaxed);
         }
         while let Some(stream) = answer_connection(tcp) {
@@ -326,8 +336,8 @@ fn sender(from: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| v6().map(|from| SocketAddr::from((from.ip(), from.port()))))
 }
 
-/// Answers one datagram: who was reached and who asked, then the datagram itself.
-fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
+/// Answers one datagram after a delay: who was reached and who asked, then the datagram itself.
+fn answer_datagram(udp: &UdpSocket, delay_ns: u64) -> nix::Result<bool> {
     let mut payload = [0; 64];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo); // the longer of the two
     let (length, from, hit) = {
@@ -348,6 +358,12 @@ fn answer_datagram(udp: &UdpSocket) -> nix::Result<bool> {
         });
         (message.bytes, message.address, hit)
     };
+    if delay_ns > 0 {
+        let start = netns_sys::clock::now();
+        while start.elapsed_ns() < delay_ns {
+            std::hint::spin_loop();
+        }
+    }
     if let (Some(to), Some(mut hit)) = (from, hit)
         && let Some(asked) = sender(&to)
     {

@@ -14,6 +14,7 @@ use netns_sys::clock;
 use schema::Protocol;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::frames;
 use super::sources::Sources;
 use super::{Ask, Seen};
 use crate::HarnessError;
@@ -77,6 +78,11 @@ pub struct OpenFlow {
 }
 
 impl OpenFlow {
+    /// Whence and where to its client sends.
+    pub(super) const fn ends(&self) -> [SocketAddr; 2] {
+        [self.probe.source, self.probe.to]
+    }
+
     /// Sends a message of eight bytes and waits until it has come back: nanoseconds from the call of `send(2)` to the return of the
     /// `recv(2)` that has its last byte.
     ///
@@ -123,6 +129,27 @@ impl<'a> Client<'a> {
     #[must_use]
     pub fn opened(&self) -> u32 {
         self.sources.used()
+    }
+
+    /// New flows without a socket for which addresses and ports are left ([`HandOver`](super::HandOver), [`Pacer`](super::Pacer)).
+    #[must_use]
+    pub const fn left_without_socket(&self) -> u32 {
+        self.sources.left_without_socket()
+    }
+
+    /// First packets of new flows without a socket, one to each destination, numbered from `number` on.
+    pub(super) fn first_frames(
+        &mut self,
+        to: &[Frontend],
+        number: u32,
+    ) -> Result<Vec<Vec<u8>>, HarnessError> {
+        (number..)
+            .zip(to)
+            .map(|(number, to)| {
+                let from = self.sources.next_without_socket()?;
+                Ok(frames::first(from, *to, number))
+            })
+            .collect()
     }
 
     /// Whether its lab has such clients.

@@ -17,6 +17,9 @@ const NEWCOMERS: u32 = 65_521;
 const PORTS: Range<u32> = 10_000..61_000;
 /// Ports of the node's own flows, of one protocol: above node ports, at which it serves others.
 const PORTS_OF_NODE: Range<u32> = 33_000..65_000;
+/// Addresses and ports of packets that no socket sends: ports of no flow above.
+const ADDRESSES_WITHOUT_SOCKETS: u32 = 256;
+const PORTS_WITHOUT_SOCKETS: Range<u32> = 1_024..10_000;
 /// Ports of the first flows of newcomers; as many behind them are those of second ones.
 const FIRST: Range<u32> = 10_000..35_500;
 
@@ -58,6 +61,20 @@ impl Flows {
             addresses: NEWCOMERS,
             ports: FIRST,
             ..Self::of(Source::Pod, family)
+        }
+    }
+
+    /// Of packets that no socket sends: from the last addresses of pods.
+    #[must_use]
+    pub(super) fn without_sockets(family: Family) -> Self {
+        let range = Plan::of(family).clients;
+        let addresses = ADDRESSES_WITHOUT_SOCKETS;
+        Self {
+            range,
+            first: (1 << range.host_bits().min(16)) - addresses,
+            addresses,
+            ports: PORTS_WITHOUT_SOCKETS,
+            used: 0,
         }
     }
 
@@ -158,6 +175,19 @@ mod tests {
             let ports = [first, second(first)].map(|flow| u32::from(flow.port()));
             assert_eq!(ports.map(|port| FIRST.contains(&port)), [true, false]);
             assert!(PORTS.contains(&ports[1]));
+        }
+    }
+
+    #[test]
+    fn packets_without_a_socket_are_of_no_flow_that_has_one() {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let flows: Vec<_> = Flows::without_sockets(family).take(10_000).collect();
+            assert_eq!(flows.iter().collect::<HashSet<_>>().len(), flows.len());
+            for flow in &flows {
+                assert!(Plan::of(family).clients.contains(flow.ip()), "{flow}");
+                assert!(!PORTS.contains(&flow.port().into()), "{flow}");
+                assert!(!FIRST.contains(&flow.port().into()), "{flow}");
+            }
         }
     }
 

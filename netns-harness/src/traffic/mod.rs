@@ -5,6 +5,10 @@ mod ask;
 mod client;
 mod eviction;
 mod flows;
+mod frames;
+mod handed;
+mod paced;
+mod sink;
 mod sources;
 
 pub use crate::lab::ENDPOINT_PORT;
@@ -12,3 +16,5 @@ pub use ask::{Ask, Seen};
 pub use client::{Client, OpenFlow, Probe, Reached};
 pub use eviction::Eviction;
 pub use flows::Flows;
+pub use handed::{HandOver, Handed, MOST_HANDED};
+pub use paced::{Paced, Pacer};

@@ -19,6 +19,8 @@ pub(super) struct Sources {
     node: BTreeMap<Protocol, Flows>,
     outside: Flows,
     in_range: Flows,
+    /// Of packets that no socket sends.
+    without_sockets: Flows,
     /// Of endpoints that ask, by their addresses.
     endpoints: BTreeMap<IpAddr, Flows>,
     /// Whether pods are newcomers.
@@ -40,13 +42,14 @@ impl Sources {
                 .collect(),
             outside: Flows::of(Source::Outside, family),
             in_range: Flows::of(Source::OutsideInRange, family),
+            without_sockets: Flows::without_sockets(family),
             endpoints: BTreeMap::new(),
             newcomers: peers.newcomers,
             seconds: 0,
         }
     }
 
-    /// How many were handed out, of all kinds.
+    /// How many were handed out to sockets, of all kinds.
     pub(super) fn used(&self) -> u32 {
         let kinds = [&self.pods, &self.outside, &self.in_range];
         let all = kinds.into_iter().chain(self.node.values());
@@ -69,6 +72,16 @@ impl Sources {
             Source::Outside => &mut self.outside,
             Source::OutsideInRange => &mut self.in_range,
         })
+    }
+
+    /// One of a packet that no socket sends.
+    pub(super) fn next_without_socket(&mut self) -> Result<SocketAddr, HarnessError> {
+        fresh(&mut self.without_sockets)
+    }
+
+    /// How many of those are left.
+    pub(super) const fn left_without_socket(&self) -> u32 {
+        self.without_sockets.left()
     }
 
     /// One of an endpoint.

@@ -12,11 +12,13 @@
 //! assert_eq!(clock::now().ns_until(start), 0);
 //! ```
 
+pub mod bpf;
 pub mod child;
 pub mod clock;
 pub mod daemon;
 pub mod isolation;
 pub mod netns;
+pub mod packet;
 pub mod ports;
 pub mod process;
 pub mod random;

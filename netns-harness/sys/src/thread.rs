@@ -28,6 +28,19 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
+/// Pins the first thread of another process to one CPU.
+///
+/// # Errors
+/// As [`pin`]; the process has ended.
+pub fn pin_process(process: u32, cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(
+        Pid::from_raw(process.cast_signed()),
+        &set,
+    )?)
+}
+
 /// Lets the calling thread run on all of `cpus`.
 ///
 /// # Errors

@@ -16,6 +16,7 @@
 //! ```
 
 pub mod comparison;
+mod histogram;
 mod identity;
 mod metric;
 pub mod migrate;
@@ -29,10 +30,11 @@ pub mod summary;
 mod vocabulary;
 mod words;
 
+pub use histogram::Histogram;
 pub use identity::{CONTROL, CellKey};
 pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
 pub use mode::{Marker, Mode, ModeRow, Proxier};
-pub use options::{INSTALLED, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};
+pub use options::{INSTALLED, MOST, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};
 pub use outcome::{Disturbance, NotRun, Outcome, OutcomeKind, OutcomeRow, Stage};
 pub use record::{
     Accelerator, CellRecord, EndRecord, Environment, Header, LEAVING, Record, ResumedRecord,

@@ -214,6 +214,40 @@ vocabulary! {
             clocked: true,
             ..TIME
         },
+        /// From handing packets to the node's stack, as if its interface to clients had received them, until the last of them has gone as
+        /// far as packets go, a packet: nothing is woken by it, and it is dropped where it arrives.
+        PathTime = "path_time" {
+            meaning: "what the node takes for a packet that is handed to it, without sockets and threads",
+            growth: Some(Growth::Line),
+            answers: true,
+            ..TIME
+        },
+        /// Processor time of the thread that hands packets, or connections, over, a packet: with softirqs, which run in its context, and without what
+        /// is made and destroyed around them. Not on kernels that account interrupts apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
+        PacketCpuTime = "packet_cpu_time" {
+            meaning: "processor time of a packet, or connection, that is handed over",
+            growth: Some(Growth::Line),
+            ..TIME
+        },
+        /// As `path_time` of a new connection, a connection: its SYN, the answer of the server's stack and the reset of the client's.
+        ConnectionTime = "connection_time" {
+            meaning: "what a new connection takes when as many are made as one CPU can: SYN, SYN-ACK and reset",
+            growth: Some(Growth::Line),
+            answers: true,
+            ..TIME
+        },
+        /// Flows of an open loop that no reply came to within a second after the last was sent.
+        Lost = "lost" {
+            unit: Unit::Count,
+            meaning: "flows of an open loop without a reply",
+            ..TIME
+        },
+        /// Flows of an open loop that were sent more than 100 µs after their time: what the generator did not manage.
+        Late = "late" {
+            unit: Unit::Count,
+            meaning: "flows of an open loop that were sent more than 100 µs after their time",
+            ..TIME
+        },
         /// Processes beside a real kube-proxy that ended while it made the change, by the kernel's accounts (`acct(5)`).
         Processes = "processes" {
             unit: Unit::Count,

@@ -162,6 +162,15 @@ vocabulary! {
             role: Role::Asks,
             ..OF_A_PACKET
         },
+        /// New flows a second: their number, each due at its time; `most`: as many as one CPU can make.
+        Rate = "rate" {
+            words: |value| match value {
+                MOST => "as many as can be".to_owned(),
+                number => format!("{number} a second"),
+            },
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
         /// Which of the asked service's addresses packets are sent to: `cluster-ip`, `node-port`, `load-balancer`, `external-ip`;
         /// absent: its ClusterIP.
         Reached = "reached" {
@@ -485,6 +494,12 @@ impl Options {
         self.word(OptionKey::OpenFlows)
     }
 
+    /// New flows a second; `None`: as many as one CPU can make, or nothing is said of it.
+    #[must_use]
+    pub fn rate(&self) -> Option<u32> {
+        self.word(OptionKey::Rate)
+    }
+
     /// Where a question with these options stands among others of its scenario and metric: protocols, then positions as
     /// they lie; one transaction before chunks.
     #[must_use]
@@ -495,7 +510,11 @@ impl Options {
             self.chunk().unwrap_or(0),
             self.get(OptionKey::Churn).map(str::to_owned),
             [OptionKey::Scaled, OptionKey::ScaledTo].map(|key| self.word::<u32>(key)),
-            (self.word::<u32>(OptionKey::TrackedFlows), self.open_flows()),
+            (
+                self.word::<u32>(OptionKey::TrackedFlows),
+                self.open_flows(),
+                self.rate(),
+            ),
             self.possible_cpus(),
             self.mix(),
             self.reached(),
@@ -505,6 +524,9 @@ impl Options {
 
 /// What `suite` says of the tools that are installed.
 pub const INSTALLED: &str = "host";
+
+/// What `rate` says of as many as one CPU can make.
+pub const MOST: &str = "most";
 
 /// What `maxelem` says of sets that hold more than kube-proxy's.
 pub const RAISED: &str = "raised";
@@ -544,8 +566,8 @@ mod tests {
             (Some(500), Some(Position::Last))
         );
         assert_eq!(serde_json::to_string(&options).unwrap(), text);
-        let error = serde_json::from_str::<Options>(r#"{"rate":"9"}"#).unwrap_err();
-        assert!(error.to_string().contains("rate"), "{error}");
+        let error = serde_json::from_str::<Options>(r#"{"speed":"9"}"#).unwrap_err();
+        assert!(error.to_string().contains("speed"), "{error}");
     }
 
     #[test]

@@ -40,6 +40,9 @@ vocabulary! {
         RunDelay = "run-delay",
         /// Medians of batches of flows lie 1.5 times apart.
         BatchMedians = "batch-medians",
+        /// The generator was the limit: of flows at a rate more than 1 % were sent more than 100 µs after their time, or of the longest pauses
+        /// between two of them, one a second, the 99th percentile is above 2 ms.
+        Generator = "generator",
     }
 }
 

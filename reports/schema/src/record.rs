@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::histogram::Histogram;
 use crate::vocabulary::vocabulary;
 use crate::{CellKey, Disturbance, Metric, Mode, Outcome, Unit};
 
@@ -208,14 +209,85 @@ pub struct CellRecord {
 
 /// Samples of one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "SeriesLine", into = "SeriesLine")]
+#[schemars(with = "SeriesLine")]
 pub struct Series {
     /// Which metric.
     pub metric: Metric,
     /// Unit of the values.
     pub unit: Unit,
-    /// Every sample, in the order taken.
-    #[serde(serialize_with = "compact_floats")]
+    /// Every sample, in the order taken; ascending where they come from a histogram.
     pub values: Vec<f64>,
+    /// Whether they are written as a histogram: of so many samples the order says nothing.
+    pub as_histogram: bool,
+}
+
+/// The same in a file: one of `values` and `histogram`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct SeriesLine {
+    metric: Metric,
+    unit: Unit,
+    /// Every sample, in the order taken.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "compact_floats"
+    )]
+    values: Option<Vec<f64>>,
+    /// All of them as an HdrHistogram (`Histogram`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    histogram: Option<Histogram>,
+}
+
+/// # Errors
+/// It has both, or neither.
+impl TryFrom<SeriesLine> for Series {
+    type Error = String;
+
+    fn try_from(line: SeriesLine) -> Result<Self, String> {
+        let SeriesLine {
+            metric,
+            unit,
+            values,
+            histogram,
+        } = line;
+        let (values, as_histogram) = match (values, histogram) {
+            (Some(values), None) => (values, false),
+            (None, Some(histogram)) => (histogram.values(), true),
+            _ => {
+                return Err(format!(
+                    "a series of {metric} has one of values and histogram"
+                ));
+            }
+        };
+        Ok(Self {
+            metric,
+            unit,
+            values,
+            as_histogram,
+        })
+    }
+}
+
+impl From<Series> for SeriesLine {
+    fn from(series: Series) -> Self {
+        let Series {
+            metric,
+            unit,
+            values,
+            as_histogram,
+        } = series;
+        let (values, histogram) = match as_histogram {
+            true => (None, Some(Histogram::of(&values))),
+            false => (Some(values), None),
+        };
+        Self {
+            metric,
+            unit,
+            values,
+            histogram,
+        }
+    }
 }
 
 /// Where another process carried the run on.
@@ -240,8 +312,12 @@ pub struct EndRecord {
 }
 
 /// Whole numbers without a fraction: a third shorter, and exact in every reader.
-fn compact_floats<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+fn compact_floats<S: Serializer>(
+    values: &Option<Vec<f64>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeSeq;
+    let values = values.as_deref().unwrap_or_default();
     let mut seq = serializer.serialize_seq(Some(values.len()))?;
     for &value in values {
         if value.fract() == 0.0 && value.abs() < 9.0e15 {

@@ -42,6 +42,8 @@ pub struct Ask {
     pub at: &'static [Place],
     /// What stands above it on the terminal, before the options that ask.
     pub column: &'static str,
+    /// Whether it is asked of a cell with these options: a cell without numbers stands for no other question.
+    pub of: fn(&Options) -> bool,
 }
 
 /// Where a question stands.
@@ -65,12 +67,17 @@ const fn ask(metric: Metric, text: &'static str, at: &'static [Place]) -> Ask {
         text,
         at,
         column: "",
+        of: |_| true,
     }
 }
 
 impl Ask {
     const fn under(self, column: &'static str) -> Self {
         Self { column, ..self }
+    }
+
+    const fn of(self, of: fn(&Options) -> bool) -> Self {
+        Self { of, ..self }
     }
 
     /// An update by `update_time`.
@@ -232,11 +239,18 @@ vocabulary! {
             topic: Topic::Packets,
             words: "First packet",
             over_n: "",
-            asks: &[ask(
-                Metric::Latency,
-                "First packet of a new {protocol} flow to {position} of {N}",
-                &[Matrix, Table, Terminal, SideBySide],
-            )],
+            asks: &[
+                ask(
+                    Metric::Latency,
+                    "First packet of a new {protocol} flow to {position} of {N}",
+                    &[Matrix, Table, Terminal, SideBySide],
+                ),
+                ask(
+                    Metric::PathTime,
+                    "The node's own part of it: a first {protocol} packet to {position} of {N}, handed to it and dropped where it arrives",
+                    &[Table],
+                ),
+            ],
         },
         /// A round trip on an open flow, beside others that are open.
         Established = "established" {
@@ -245,11 +259,41 @@ vocabulary! {
             topic: Topic::Packets,
             words: "Round trip on an open flow",
             over_n: "",
-            asks: &[ask(
-                Metric::RoundTrip,
-                "Round trip on one of {open_flows} of {protocol} to any of {N}",
-                &[Matrix, Table, Terminal, SideBySide],
-            )],
+            asks: &[
+                ask(
+                    Metric::RoundTrip,
+                    "Round trip on one of {open_flows} of {protocol} to any of {N}",
+                    &[Matrix, Table, Terminal, SideBySide],
+                ),
+                ask(
+                    Metric::PathTime,
+                    "The node's own part of it: a {protocol} packet of one of {open_flows}, handed to it and dropped where it arrives",
+                    &[Matrix, Table, Terminal],
+                )
+                .under("node's part"),
+            ],
+        },
+        /// New TCP connections, as many as one CPU can make, and at a rate: an open loop, in which each is due at its time.
+        ConnectRate = "connect-rate" {
+            question: "What does a new connection cost when as many are made as one CPU can, and how long does its first packet take at a rate?",
+            in_default_run: false,
+            topic: Topic::Packets,
+            words: "New connections",
+            over_n: "",
+            asks: &[
+                ask(
+                    Metric::ConnectionTime,
+                    "A new connection to any of {N}, as many as one CPU can make",
+                    &[Matrix, Table, Terminal, SideBySide],
+                )
+                .of(|options| options.rate().is_none()),
+                ask(
+                    Metric::Latency,
+                    "First packet of a new TCP flow to any of {N}, {rate} a second",
+                    &[Matrix, Table, Terminal, SideBySide],
+                )
+                .of(|options| options.rate().is_some()),
+            ],
         },
         /// First packets that are for no service and cross the rules.
         Miss = "miss" {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
-use crate::{CellKey, Environment, Metric, OutcomeKind, Unit};
+use crate::{CellKey, Environment, Histogram, Metric, OutcomeKind, Unit};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +77,12 @@ pub struct Row {
     pub lower_bound_ns: Option<u64>,
     /// `p50`, `p90`, `p99`, `p99.9`, `min`, `max`; a quantile is given only where n supports it.
     pub quantiles: BTreeMap<String, f64>,
+    /// The tail as stays have it, where each has enough samples for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_of_stays: Option<Tail>,
+    /// All samples as one histogram, where the cells have theirs so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Histogram>,
     /// Whether something outside of the measurement moves the value: true of `kernel_memory`,
     /// `kernel_memory_peak` and `cgroup_memory` where the lab shares the host's kernel (sandbox `netns`:
     /// other processes allocate from the same counters, and cgroups charge in batches per CPU), and of
@@ -96,6 +102,21 @@ pub struct Row {
     /// Modes are ranked by it.
     #[serde(default)]
     pub whole: Option<Whole>,
+}
+
+/// The 99th percentile of each stay's samples; fields as in [`Row`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tail {
+    /// The median of the stays'. `p99` of [`Row::quantiles`] is that of all samples together.
+    pub median: f64,
+    /// See [`Row::ci95`].
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub ci95: Option<[f64; 2]>,
+    /// See [`Row::range`].
+    #[serde(default, with = "ends")]
+    #[schemars(with = "Option<[Option<f64>; 2]>")]
+    pub range: Option<[f64; 2]>,
 }
 
 /// An update with its `release_time`; fields as in [`Row`].

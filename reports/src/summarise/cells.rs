@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::Over;
-use schema::{CellKey, CellRecord, Metric, Outcome, Unit};
+use schema::{CellKey, CellRecord, Histogram, Metric, Outcome, Unit};
 
 use crate::load::Run;
 use crate::statistics::{Known, Sample};
@@ -104,6 +104,42 @@ impl<'a> Cells<'a> {
                 .filter(move |series| series.metric == metric)
                 .map(|series| (record.stay, series.values.as_slice()))
         }))
+    }
+
+    /// A quantile of each stay's samples, where each has at least so many.
+    pub(super) fn tails(
+        &self,
+        key: &CellKey,
+        metric: Metric,
+        (p, least): (f64, usize),
+    ) -> Option<Vec<f64>> {
+        let of_record = |record: &'a CellRecord| {
+            let series = record.series.iter().find(|series| series.metric == metric);
+            series.map(|series| {
+                let mut values = series.values.clone();
+                values.retain(|value| value.is_finite());
+                values.sort_unstable_by(f64::total_cmp);
+                let enough = values.len() >= least;
+                crate::statistics::quantile(&values, p).filter(|_| enough)
+            })
+        };
+        self.measured(key).filter_map(of_record).collect()
+    }
+
+    /// All samples of a cell's metric as one histogram, where every stay has it so.
+    pub(super) fn histogram(&self, key: &CellKey, metric: Metric) -> Option<Histogram> {
+        let all = self.measured(key).flat_map(|record| &record.series);
+        let mine: Vec<_> = all.filter(|series| series.metric == metric).collect();
+        let so = !mine.is_empty() && mine.iter().all(|series| series.as_histogram);
+        let values: Vec<f64> = match so {
+            true => mine
+                .iter()
+                .flat_map(|series| &series.values)
+                .copied()
+                .collect(),
+            false => return None,
+        };
+        Some(Histogram::of(&values))
     }
 
     /// The value of each stay of a cell's metric, by number: those whose timed act did not end are above all others.

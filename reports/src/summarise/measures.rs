@@ -89,13 +89,14 @@ pub fn matrix<'a>(run: &Run, summary: &'a Summary, scope: &'a Scope) -> Vec<Aske
         if !shown.holds(own) {
             continue;
         }
-        for metric in scenario.asked_at(Place::Matrix).map(|ask| ask.metric) {
+        for ask in scenario.asked_at(Place::Matrix) {
+            let metric = ask.metric;
             // What an install holds is asked where nothing was weighed by itself.
             let in_passing = scenario.is_update() && metric == Metric::KernelMemory;
             let counts = match row.metric {
                 Some(own) => own == metric,
-                // A cell without numbers answers for all it was to measure; not every mode has a sync.
-                None => metric != Metric::SyncTime,
+                // A cell without numbers answers for all it was to measure; not every mode has a sync, and not every packet is handed over.
+                None => !matches!(metric, Metric::SyncTime | Metric::PathTime) && (ask.of)(own),
             };
             if !counts || in_passing && scenario != weighing {
                 continue;

@@ -13,7 +13,7 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use schema::summary::{Coverage, Fit, Over, PerCpu, Row, Summary, Whole};
+use schema::summary::{Coverage, Fit, Over, PerCpu, Row, Summary, Tail, Whole};
 use schema::{
     CellKey, CellRecord, Metric, Outcome, OutcomeKind, SCHEMA_VERSION, SandboxKind, Unit,
 };
@@ -118,6 +118,17 @@ fn is_noisy(run: &Run, key: &CellKey, metric: Metric, records: &[&CellRecord]) -
     metric.row().of_the_kernel && (shared || records.iter().any(|r| r.facts.contains_key(NOISY)))
 }
 
+fn tail(cells: &Cells<'_>, key: &CellKey, metric: Metric) -> Option<Tail> {
+    let (_, p, least) = QUANTILES.iter().find(|(name, _, _)| *name == "p99")?;
+    let tails = cells.tails(key, metric, (*p, *least as usize))?;
+    let known = Known::of_stays(&tails)?;
+    Some(Tail {
+        median: known.value,
+        ci95: known.ci95,
+        range: known.range,
+    })
+}
+
 fn measured(
     cells: &Cells<'_>,
     key: &CellKey,
@@ -165,6 +176,8 @@ fn measured(
         by_seed: seeds(&stays, unit),
         lower_bound_ns: bound.filter(|_| censored > 0).map(|bound| bound as u64),
         quantiles,
+        p99_of_stays: tail(cells, key, metric).filter(|_| unit != Unit::Instructions),
+        histogram: cells.histogram(key, metric),
         disturbed,
         unsettled,
         per_cpu: match metric {
@@ -197,6 +210,8 @@ fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
         by_seed: BTreeMap::new(),
         lower_bound_ns: None,
         quantiles: BTreeMap::new(),
+        p99_of_stays: None,
+        histogram: None,
         noisy: false,
         disturbed: 0,
         unsettled: 0,

@@ -374,8 +374,13 @@ impl Scope {
             let scenario = row.key.scenario;
             // What an install holds is asked in passing, at some sizes.
             let in_passing = scenario.row().topic == Topic::Updates;
+            let mut asks = scenario.asked_at(Place::Table);
+            let first = asks.find(|ask| (ask.of)(&row.key.options));
             for ask in scenario.asked_at(Place::Table) {
-                if in_passing && row.metric != Some(ask.metric) {
+                // A cell without numbers stands for what is asked of it first.
+                let is_first = first.is_some_and(|first| first.metric == ask.metric);
+                let stands = row.metric.is_none() && is_first && !in_passing;
+                if row.metric != Some(ask.metric) && !stands {
                     continue;
                 }
                 questions.insert(Question {

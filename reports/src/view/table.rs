@@ -187,6 +187,7 @@ pub(crate) fn of_questions<'a>(summary: &'a Summary, scope: &'a Scope) -> Option
 fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summary) -> Vec<String> {
     let asks = |metric: Metric| questions.iter().any(|question| question.metric == metric);
     let is_last = |q: &Question| q.options.position() == Some(Position::Last);
+    let is_closed = |q: &Question| q.metric == Metric::Latency && q.options.rate().is_none();
     let last: Vec<String> = modes
         .iter()
         .filter(|mode| !mode.is_floor())
@@ -199,7 +200,7 @@ fn hints(questions: &[Question], modes: &[Mode], scope: &Scope, summary: &Summar
             "The last service is not the same case in every mode: {}. A random connection pays what “any service” says.",
             last.join("; ")
         )),
-        asks(Metric::Latency).then(|| "Quantiles of first packets come from a closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up.".to_owned()),
+        questions.iter().any(is_closed).then(|| "Quantiles of first packets come from a closed loop: the next packet waits for the reply, so a stall counts once, however many packets it would have held up.".to_owned()),
         asks(Metric::KernelMemoryPeak).then(|| "The peak misses what each CPU keeps of freed slab objects, up to 0.5 MB a CPU.".to_owned()),
         cpus.filter(|_| asks(Metric::KernelMemory)).map(|cpus| format!(
             "Kernel memory is that of {}: counters are held for each, and more of them on a larger machine.",

@@ -558,6 +558,7 @@ impl Maker<'_> {
                 metric,
                 unit: metric.unit(),
                 values,
+                as_histogram: false,
             })
             .collect();
         self.cells.push(CellRecord {

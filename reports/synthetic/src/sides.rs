@@ -284,6 +284,7 @@ impl Maker<'_> {
                     metric,
                     unit: metric.unit(),
                     values,
+                    as_histogram: false,
                 })
                 .collect(),
             facts: std::collections::BTreeMap::new(),

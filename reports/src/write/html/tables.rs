@@ -122,8 +122,11 @@ fn numbers(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
     };
     let numbers = columns("N|E|n|stays|median|95 % interval", FIGURE);
     let all = columns(texts, TEXT).chain(numbers);
-    let columns: Vec<_> = all.chain(columns(QUANTILES, FIGURE)).collect();
-    let lines = rows.iter().map(|row| number(row, several));
+    let tails = rows.iter().any(|row| row.p99_of_stays.is_some());
+    let quantiles = columns(QUANTILES, FIGURE);
+    let tail = columns("p99 of stays, 95 % interval", FIGURE).filter(|_| tails);
+    let columns: Vec<_> = all.chain(quantiles).chain(tail).collect();
+    let lines = rows.iter().map(|row| number(row, several, tails));
     let label = format!("{scenario} {metric}");
     let caption = format!("{scenario}: {}.", metric.row().meaning);
     html! {
@@ -178,7 +181,7 @@ fn together(scenario: ScenarioKind, metric: Metric, rows: &[&Row]) -> Markup {
     }
 }
 
-fn number(row: &Row, environment: bool) -> Vec<String> {
+fn number(row: &Row, environment: bool, tails: bool) -> Vec<String> {
     let shown = |number: Option<f64>| {
         let known = number.zip(row.unit);
         known.map_or_else(none, |(number, unit)| value(number, unit))
@@ -197,6 +200,16 @@ fn number(row: &Row, environment: bool) -> Vec<String> {
     ]);
     let quantiles = QUANTILES.split('|').map(|name| row.quantiles.get(name));
     line.extend(quantiles.map(|number| shown(number.copied())));
+    let tail = row.p99_of_stays.as_ref().zip(row.unit);
+    let tail = tail.map_or_else(none, |(tail, unit)| {
+        let ends = match (tail.ci95, tail.range) {
+            (Some(ends), _) => format!(", {}", interval(ends, unit)),
+            (None, Some(ends)) => format!(", range {}", interval(ends, unit)),
+            (None, None) => String::new(),
+        };
+        value(tail.median, unit) + &ends
+    });
+    line.extend(tails.then_some(tail));
     line
 }
 

@@ -25,11 +25,14 @@ pub(super) fn columns(rows: &[&Row], topic: Topic) -> Vec<Column> {
         shapes.sort_by_cached_key(Options::place);
         shapes.dedup();
         for shape in shapes {
-            for (place, ask) in scenario.asked_at(Place::Terminal).enumerate() {
-                // What no mode has is no question of this run; cells without numbers stand for the first.
-                let anyone = mine()
-                    .any(|row| row.metric == Some(ask.metric) && row.key.options.told() == shape);
-                if anyone || place == 0 {
+            let so = || mine().filter(|row| row.key.options.told() == shape);
+            let mut asks = scenario.asked_at(Place::Terminal);
+            let first = asks.find(|ask| (ask.of)(&shape));
+            for ask in scenario.asked_at(Place::Terminal) {
+                // What no mode has is no question of this run; where nothing was measured cells stand for the first.
+                let anyone = so().any(|row| row.metric == Some(ask.metric));
+                let is_first = first.is_some_and(|first| first.metric == ask.metric);
+                if anyone || is_first && so().all(|row| row.metric.is_none()) {
                     columns.push(Column {
                         scenario,
                         ask,
@@ -59,6 +62,7 @@ impl Column {
             OptionKey::ScaledTo,
             OptionKey::TrackedFlows,
             OptionKey::OpenFlows,
+            OptionKey::Rate,
             OptionKey::PossibleCpus,
             OptionKey::Cache,
             OptionKey::Maxelem,
@@ -74,6 +78,7 @@ impl Column {
                 | OptionKey::ScaledTo
                 | OptionKey::TrackedFlows
                 | OptionKey::OpenFlows
+                | OptionKey::Rate
                 | OptionKey::Maxelem => key.words(value),
                 _ => value.to_owned(),
             })

@@ -29,6 +29,8 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(OptionKey, &str)], metric
         by_seed: BTreeMap::new(),
         lower_bound_ns: None,
         quantiles: BTreeMap::new(),
+        p99_of_stays: None,
+        histogram: None,
         noisy: metric == Metric::KernelMemory,
         disturbed: 0,
         unsettled: 0,
@@ -77,6 +79,7 @@ fn summary() -> Summary {
         }
         for (scenario, metric) in [
             (ScenarioKind::Established, Metric::RoundTrip),
+            (ScenarioKind::ConnectRate, Metric::ConnectionTime),
             (ScenarioKind::Miss, Metric::Latency),
         ] {
             let options = [engine.clone(), vec![(OptionKey::Protocol, "tcp")]].concat();
