@@ -122,9 +122,12 @@ fn trafgen(lab: &Lab) -> Result {
 fn pktgen(lab: &Lab) -> Result {
     let cpu = lab.pinning.client;
     let write = |file: &str, lines: &[&str]| -> std::io::Result<()> {
-        lines
-            .iter()
-            .try_for_each(|line| std::fs::write(Path::new("/proc/net/pktgen").join(file), line))
+        lines.iter().try_for_each(|line| {
+            let file = Path::new("/proc/net/pktgen").join(file);
+            std::fs::write(&file, format!("{line}\n")).map_err(|e| {
+                std::io::Error::other(format!("{line} to {}: {e}", file.display()))
+            })
+        })
     };
     let packets = format!("count {PACKETS}");
     let run = || -> std::io::Result<()> {
@@ -372,7 +375,7 @@ fn stop(process: &std::process::Child, still: bool) -> Result {
 fn delays(lab: &Lab, rounds: u32) -> Result {
     /// In a round, of each delay.
     const FLOWS: usize = 50;
-    println!("delay_ns\tlatency_ns");
+    println!("delay_ns\tlatency_ns\twaited_ns");
     let mut client = Client::new(lab);
     let asks: Vec<Ask> = (0..FLOWS)
         .map(|_| endpoint(1, Protocol::Udp).into())
@@ -382,9 +385,12 @@ fn delays(lab: &Lab, rounds: u32) -> Result {
             // Each in each place of a round as often as in any other.
             let delay_ns = [0, 1_000, 5_000, 20_000][((nth + round) % 4) as usize];
             lab.server.delay(Duration::from_nanos(delay_ns));
-            for reached in client.probe_all(&asks)? {
-                if round >= 4 {
-                    println!("{delay_ns}\t{}", reached.latency_ns);
+            let answered = client.probe_all(&asks)?;
+            let mut waited = lab.server.take_delays();
+            waited.resize(FLOWS, 0);
+            if round >= 4 {
+                for (reached, waited_ns) in answered.iter().zip(waited) {
+                    println!("{delay_ns}\t{}\t{waited_ns}", reached.latency_ns);
                 }
             }
         }

@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -51,6 +51,8 @@ struct Shared {
     holding: AtomicU32,
     /// How long a datagram waits for its answer, nanoseconds.
     delay_ns: AtomicU64,
+    /// How long those that waited did, nanoseconds.
+    waits_ns: Mutex<Vec<u64>>,
     answered: AtomicU64,
 }
 
@@ -162,6 +164,13 @@ impl Server {
         self.shared.delay_ns.store(ns, Ordering::Relaxed);
     }
 
+    /// How long each datagram waited that was to, nanoseconds, in the order of answers, since this was asked last: an interrupt may make it longer.
+    #[must_use]
+    pub fn take_delays(&self) -> Vec<u64> {
+        let waits = self.shared.waits_ns.lock();
+        std::mem::take(&mut *waits.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How long the server's thread has waited for its processor, nanoseconds since it began; `None` where
     /// the kernel does not say.
     #[must_use]
@@ -239,8 +248,7 @@ fn serve(tcp: &TcpListener, udp: &UdpSocket, held: &mut Held, shared: &Shared, m
             std::hint::spin_loop();
             continue;
         }
-        let delay_ns = shared.delay_ns.load(Ordering::Relaxed);
-        while answer_datagram(udp, delay_ns).unwrap_or(false) {
+        while answer_datagram(udp, shared).unwrap_or(false) {
             shared.answered.fetch_add(1, Ordering::Relaxed);
         }
         while let Some(stream) = answer_connection(tcp) {
@@ -337,7 +345,7 @@ fn sender(from: &SockaddrStorage) -> Option<SocketAddr> {
 }
 
 /// Answers one datagram after a delay: who was reached and who asked, then the datagram itself.
-fn answer_datagram(udp: &UdpSocket, delay_ns: u64) -> nix::Result<bool> {
+fn answer_datagram(udp: &UdpSocket, shared: &Shared) -> nix::Result<bool> {
     let mut payload = [0; 64];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo); // the longer of the two
     let (length, from, hit) = {
@@ -358,11 +366,15 @@ fn answer_datagram(udp: &UdpSocket, delay_ns: u64) -> nix::Result<bool> {
         });
         (message.bytes, message.address, hit)
     };
+    let delay_ns = shared.delay_ns.load(Ordering::Relaxed);
     if delay_ns > 0 {
         let start = netns_sys::clock::now();
         while start.elapsed_ns() < delay_ns {
             std::hint::spin_loop();
         }
+        let waits = shared.waits_ns.lock();
+        let mut waits = waits.unwrap_or_else(PoisonError::into_inner);
+        waits.push(start.elapsed_ns());
     }
     if let (Some(to), Some(mut hit)) = (from, hit)
         && let Some(asked) = sender(&to)
