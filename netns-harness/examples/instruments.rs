@@ -124,9 +124,8 @@ fn pktgen(lab: &Lab) -> Result {
     let write = |file: &str, lines: &[&str]| -> std::io::Result<()> {
         lines.iter().try_for_each(|line| {
             let file = Path::new("/proc/net/pktgen").join(file);
-            std::fs::write(&file, format!("{line}\n")).map_err(|e| {
-                std::io::Error::other(format!("{line} to {}: {e}", file.display()))
-            })
+            std::fs::write(&file, format!("{line}\n"))
+                .map_err(|e| std::io::Error::other(format!("{line} to {}: {e}", file.display())))
         })
     };
     let packets = format!("count {PACKETS}");

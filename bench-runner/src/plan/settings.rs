@@ -16,7 +16,7 @@ use scenarios::spec::{Setup, Suite};
 use scenarios::{LargeCluster, Request, TRACKED_S, most_flows_of_node};
 use schema::{
     Cache, Engine, INSTALLED, KubeProxyVersion, Metric, Mix, Mode, NodeKind, PacketPath, Position,
-    Protocol, ScenarioKind, ServiceType, Transport,
+    Protocol, ScenarioKind, ServiceType, Topic, Transport,
 };
 
 use super::environment::FLOWS;
@@ -392,10 +392,13 @@ impl Settings {
                 "--kube-proxy: nothing that is asked has rules of ours in a layout of kube-proxy's (a real one has those of its own version): leave it out, or see --modes and --transports",
             );
         }
-        let asks_floors = asks_packets || self.scenarios.contains(&ScenarioKind::EmptyUpdate);
+        let of_floors = |kind: &ScenarioKind| {
+            kind.row().topic == Topic::Packets || *kind == ScenarioKind::EmptyUpdate
+        };
+        let asks_floors = self.scenarios.iter().any(of_floors);
         if self.modes.iter().all(|m| m.is_floor()) && !asks_floors {
             return refused(
-                "the floors none and conntrack have no control plane: ask for first-packet, or empty-update, or add a mode",
+                "the floors none and conntrack have no control plane: ask for first-packet or another scenario of packets, or empty-update, or add a mode",
             );
         }
         if self.cases().is_empty() {
