@@ -23,15 +23,17 @@ const TOGETHER: u32 = 250;
 /// Without a divisor in common with it.
 const STEP: u32 = 101;
 /// Samples of a cell.
-const SAMPLES: u32 = 10;
+const SAMPLES: u32 = 5;
 /// Before them, untimed.
-const WARM_UP: u32 = 2;
+const WARM_UP: u32 = 1;
+/// How often what is taken around them is looked at.
+const AROUND: u32 = 2;
 /// Packets of a cell.
 const PACKETS: u32 = TOGETHER * (WARM_UP + SAMPLES);
 /// How long packets that are on their way are waited for, nanoseconds.
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// What they take with the reading of counters, nanoseconds; the same in instructions.
-const EXPECTED: [u64; 2] = [50_000_000, 150_000_000];
+const EXPECTED: [u64; 2] = [250_000_000, 150_000_000];
 /// Name of the fact that says what handing over takes by itself, or why nothing could be handed over.
 const BY_ITSELF: &str = "handing_over_ns";
 
@@ -122,7 +124,7 @@ impl Shares {
         recorder: &mut Recorder,
     ) -> Result<Self> {
         let (mut by_itself, mut around) = (Vec::new(), Vec::new());
-        for _ in 0..SAMPLES {
+        for _ in 0..AROUND {
             let none = hand.of_none(packets)?;
             by_itself.push(none.elapsed_ns as f64 / f64::from(packets));
             around.push(none.around_ns() as f64);
