@@ -17,8 +17,8 @@ use crate::HarnessError;
 use crate::lab::Lab;
 use crate::service::{CLIENT_INTERFACE, Frontend, Plan};
 
-/// Where they go no further than the node's first hook, so many together are fastest: in a guest 16 are 1.02 times as fast as the kernel's own
-/// generator, and 64 or 256 not quite as fast; on a host it makes no difference.
+/// So many together where they go no further than the node's first hook: in a guest these are as fast as the kernel's own generator
+/// (scripts/verify/raw-generator), 64 and 256 were not.
 const FEW: u32 = 16;
 
 /// Frames that are handed over at a time, at the most.
