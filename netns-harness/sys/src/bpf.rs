@@ -14,14 +14,22 @@ use std::ptr::NonNull;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::netns::NetNs;
+
 /// `enum bpf_cmd`, `enum bpf_map_type`, `enum bpf_prog_type` and flags of include/uapi/linux/bpf.h.
 const MAP_CREATE: i64 = 0;
 const PROG_LOAD: i64 = 5;
 const PROG_TEST_RUN: i64 = 10;
+const LINK_CREATE: i64 = 28;
 const MAP_TYPE_ARRAY: u32 = 2;
 const PROG_TYPE_XDP: u32 = 6;
+const ATTACH_XDP: u32 = 37;
 const F_MMAPABLE: u32 = 1 << 10;
 const F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+/// `XDP_FLAGS_SKB_MODE` of include/uapi/linux/if_link.h.
+const F_SKB_MODE: u32 = 1 << 1;
+/// Index of the loopback interface of any network namespace (`LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
 /// What an XDP program answers: `enum xdp_action`.
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
@@ -78,6 +86,17 @@ struct TestRun {
     rest: u32,
 }
 
+/// That which attaches one to an interface.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    rest: [u32; 12],
+}
+
 /// `struct xdp_md`.
 #[repr(C)]
 struct Context {
@@ -110,6 +129,16 @@ pub struct Frames {
     /// The number of the next frame, and of the first that is dropped.
     state: Shared,
     program: OwnedFd,
+    _attached: Attached,
+}
+
+/// A program on the loopback interface of a namespace of its own, which is down: it sees nothing there. Programs that are attached somewhere are in the table
+/// of those that XDP calls directly (kernel/bpf/dispatcher.c); one that is not is entered and struck out by each call that runs it, and
+/// each time the kernel waits until nobody can be in the old table, some 10 ms.
+#[derive(Debug)]
+struct Attached {
+    _link: OwnedFd,
+    _namespace: NetNs,
 }
 
 impl Frames {
@@ -132,6 +161,7 @@ impl Frames {
             length,
             most - 1,
         ))?;
+        let attached = attach(&program)?;
         Ok(Self {
             length,
             stride,
@@ -140,6 +170,7 @@ impl Frames {
             table,
             state,
             program,
+            _attached: attached,
         })
     }
 
@@ -297,6 +328,25 @@ fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
     let fd = unsafe { bpf(PROG_LOAD, &mut attributes) }?;
     // SAFETY: the kernel has just made it for this process, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn attach(program: &OwnedFd) -> io::Result<Attached> {
+    let namespace = NetNs::new()?;
+    let mut attributes = LinkCreate {
+        prog_fd: program.as_raw_fd().cast_unsigned(),
+        target_ifindex: LOOPBACK,
+        attach_type: ATTACH_XDP,
+        flags: F_SKB_MODE,
+        ..LinkCreate::default()
+    };
+    // SAFETY: the attributes live through the call.
+    let link = namespace.run(|| unsafe { bpf(LINK_CREATE, &mut attributes) })??;
+    // SAFETY: the kernel has just made it for this process, and nobody else knows it.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    Ok(Attached {
+        _link: link,
+        _namespace: namespace,
+    })
 }
 
 /// Takes the number of the next frame and counts it up, looks the frame of that place up, and writes it over the one that it was given; drops
