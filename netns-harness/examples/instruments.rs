@@ -2,8 +2,7 @@
 //!
 //! - `raw trafgen|pktgen PAIRS`: packets a second by the wall clock, handed over and by the other generator, both counted by one rule where they are
 //!   received. trafgen pins itself to the first CPU.
-//! - `connections PAIRS`: connections a second, handed over (SYN, SYN-ACK, reset; by the kernel's clock, without what is made around them) and by connect(2)
-//!   and close(2), over the same path without rules.
+//! - `connections PAIRS`: connections a second, handed over (SYN, SYN-ACK, reset) and by connect(2) and close(2), over the same path without rules.
 //! - `paced RATE SECONDS [burn]`: how late flows at a rate are; `burn`: while a process burns the server's CPU.
 //! - `sockperf PAIRS`: round trips, and messages a second of one socket, each by ours and by sockperf, over the same path without rules.
 //! - `delays ROUNDS`: round trips with a server that waits so long before it answers.
@@ -16,7 +15,7 @@ use std::time::Duration;
 
 use netns_harness::lab::{ENDPOINT_PORT, Lab, Pinning};
 use netns_harness::service::Frontend;
-use netns_harness::traffic::{Ask, Client, HandOver, MOST_HANDED, Pacer};
+use netns_harness::traffic::{Ask, Client, HandOver, MOST_CONNECTIONS, MOST_HANDED, Pacer};
 use netns_sys::clock;
 use schema::Protocol;
 
@@ -156,44 +155,45 @@ fn pktgen(lab: &Lab) -> Result {
 }
 
 fn connections(lab: &Lab, pairs: u32) -> Result {
-    /// Of a trial: those that are closed wait for a minute (TIME_WAIT), and too many of them make connect(2) slow.
-    const CONNECTIONS: u32 = 1_000;
-    println!("pair\thanded\tkernel\thanded_by_the_wall_clock");
+    /// Of a trial of either: those that are closed wait for a minute (TIME_WAIT), and too many of them make connect(2) slow.
+    const HANDED: u32 = MOST_CONNECTIONS;
+    const CLOSED: u32 = 1_000;
+    println!("pair\thanded\tkernel");
     let (mut client, mut hand) = (Client::new(lab), HandOver::answered(lab)?);
-    let to = vec![endpoint(1, Protocol::Tcp); CONNECTIONS as usize];
+    let to = vec![endpoint(1, Protocol::Tcp); HANDED as usize];
     let address = SocketAddr::new(to[0].vip, to[0].port);
-    let resets = || -> Result<u64> { Ok(lab.client.run(netns_harness::meters::resets_sent)??) };
+    let connect = || -> std::io::Result<()> {
+        for _ in 0..CLOSED {
+            drop(TcpStream::connect(address)?);
+        }
+        Ok(())
+    };
     for pair in 0..pairs {
-        let (mut rates, mut whole) = ([0; 2], 0);
+        let mut rates = [0; 2];
         for nth in [pair % 2, (pair + 1) % 2] {
-            // A socket that is closed before the server's name has come resets, and some do so late.
-            std::thread::sleep(Duration::from_millis(100));
-            let (before, start) = (resets()?, clock::now());
-            let elapsed_ns = match nth {
+            rates[nth as usize] = match nth {
                 0 => {
-                    let elapsed_ns = hand.first_packets(&mut client, &to)?.elapsed_ns;
-                    whole = per_second(CONNECTIONS.into(), start.elapsed_ns());
-                    let made = resets()? - before;
-                    if made != u64::from(CONNECTIONS) {
-                        return Err(format!("{made} of {CONNECTIONS} were answered").into());
+                    let handed = hand.connections(&mut client, &to)?;
+                    let [made, answered] = hand.arrived()?;
+                    if made != answered {
+                        return Err(format!("{answered} of {made} were answered").into());
                     }
-                    elapsed_ns
+                    per_second(HANDED.into(), handed.elapsed_ns)
                 }
                 _ => {
-                    let connect = || -> std::io::Result<()> {
-                        for _ in 0..CONNECTIONS {
-                            drop(TcpStream::connect(address)?);
-                        }
-                        Ok(())
-                    };
-                    let _spinning = lab.server.spin();
+                    // Answers to sockets must come through.
+                    drop(hand);
+                    let spinning = lab.server.spin();
+                    let start = clock::now();
                     lab.client.run(connect)??;
-                    start.elapsed_ns()
+                    let elapsed_ns = start.elapsed_ns();
+                    drop(spinning);
+                    hand = HandOver::answered(lab)?;
+                    per_second(CLOSED.into(), elapsed_ns)
                 }
             };
-            rates[nth as usize] = per_second(CONNECTIONS.into(), elapsed_ns);
         }
-        println!("{pair}\t{}\t{}\t{whole}", rates[0], rates[1]);
+        println!("{pair}\t{}\t{}", rates[0], rates[1]);
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ mod cgroup;
 mod conntrack;
 mod memory;
 mod placement;
-mod snmp;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -16,7 +15,6 @@ pub use memory::{
     KernelMemory, Settled, Still, kernel_memory, meminfo, peak_during, possible_cpus, settle, still,
 };
 pub use placement::placement;
-pub use snmp::resets_sent;
 pub use waits::{WaitProbes, Waits};
 
 /// Time that the hypervisor took from this machine's CPUs, nanoseconds since boot, summed over CPUs

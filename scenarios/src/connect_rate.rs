@@ -1,16 +1,15 @@
 //! `connect-rate`: new TCP connections to services drawn evenly, as many as one CPU can make, and at a rate.
 //!
-//! As many as can be: SYNs are handed to the node in the sender's context; the server's stack answers and the client's resets, in the same
-//! context, and no thread of either takes part. What a connection takes is that of all of them by their number.
+//! As many as can be: SYNs are handed to the node in the sender's context, the server's stack answers in the same context, and resets follow. No thread
+//! of the server's takes part. What a connection takes is that of all of them by their number.
 //!
 //! At a rate: an open loop ([`Pacer`]), in which the time of a flow counts from when it was due, and a flow without an answer is lost, not
 //! waited for. The cell is marked where the generator was the limit.
 
 use std::collections::BTreeSet;
 
-use netns_harness::meters;
 use netns_harness::service::Frontend;
-use netns_harness::traffic::{HandOver, MOST_HANDED, Paced, Pacer};
+use netns_harness::traffic::{HandOver, MOST_CONNECTIONS, Paced, Pacer};
 use netns_harness::treatment::Source;
 use rand::RngExt as _;
 use schema::{
@@ -19,7 +18,7 @@ use schema::{
 
 use crate::cost::Asked;
 use crate::counters::{check_counters, check_room, let_softirqs_end, room, watch};
-use crate::error::{At as _, CellError, Result};
+use crate::error::{CellError, Result};
 use crate::path::{Shares, is_done};
 use crate::position::Services as _;
 use crate::proof;
@@ -120,7 +119,7 @@ impl Scenario for ConnectRate {
 type Draw<'a> = &'a mut dyn FnMut(&mut Stay<'_>, u32) -> Vec<Frontend>;
 
 fn as_many_as_can_be(stay: &mut Stay<'_>, draw: Draw<'_>, recorder: &mut Recorder) -> Result {
-    const { assert!(TOGETHER <= MOST_HANDED) };
+    const { assert!(TOGETHER <= MOST_CONNECTIONS) };
     let flows = u64::from(TOGETHER * (WARM_UP + SAMPLES));
     let mut hand = HandOver::answered(stay.lab).map_err(CellError::unsupported)?;
     let left = stay.client.left_without_socket();
@@ -130,38 +129,30 @@ fn as_many_as_can_be(stay: &mut Stay<'_>, draw: Draw<'_>, recorder: &mut Recorde
     }
     let before = watch(stay, Source::Pod)?;
     check_room(stay, &before, flows)?;
-    let resets = resets(stay)?;
     {
         let _pinned = stay.pin()?;
         let shares = Shares::of(&mut hand, TOGETHER, recorder)?;
         for nth in 0..WARM_UP + SAMPLES {
             let to = draw(stay, TOGETHER);
             let_softirqs_end(stay);
-            let handed = hand.first_packets(&mut stay.client, &to)?;
-            let all = resets + u64::from(TOGETHER * (nth + 1));
-            let done = is_done(|| self::resets(stay).map(|seen| seen >= all))?;
+            let handed = hand.connections(&mut stay.client, &to)?;
+            let done = is_done(|| hand.arrived().map(|[made, answered]| made == answered))?;
             let done = (nth >= WARM_UP).then_some(done);
             let metric = Metric::ConnectionTime;
             shares.note(done, handed, stay.spec.counted, metric, recorder);
         }
         shares.tell(recorder);
     }
-    let made = self::resets(stay)? - resets;
-    if made != flows {
+    let [made, answered] = hand.arrived()?;
+    if made != answered {
         return Err(CellError::at(
             Stage::Counters,
-            format!("of {flows} connections {made} were answered and reset"),
+            format!("of {made} connections {answered} were answered"),
         ));
     }
     recorder.fact("connections", made);
     let after = watch(stay, Source::Pod)?;
     check_counters(stay, [&before, &after], flows, recorder)
-}
-
-/// Resets that the stack of clients has sent: one for each answer to a SYN that none of its sockets sent.
-fn resets(stay: &Stay<'_>) -> Result<u64> {
-    let read = stay.lab.client.run(meters::resets_sent);
-    read.at(Stage::Counters)?.at(Stage::Counters)
 }
 
 fn at_a_rate(stay: &mut Stay<'_>, rate: u32, draw: Draw<'_>, recorder: &mut Recorder) -> Result {

@@ -93,12 +93,7 @@ impl Scenario for FirstPacket {
             true => FLOW_INSTRUCTIONS,
             false => FLOW_NS,
         };
-        // Which of several positions has it is the stay's to know.
-        let path = match options.position() {
-            None | Some(Position::Uniform) => path::expected_ns(asked),
-            Some(_) => 0,
-        };
-        flows * (each + eviction) + path + asked.counters_ns()
+        flows * (each + eviction) + path::expected_ns(asked) + asked.counters_ns()
     }
 
     fn run(&self, stay: &mut Stay<'_>, options: &Options, recorder: &mut Recorder) -> Result {
@@ -193,11 +188,7 @@ pub(crate) fn first_packets(
     flows.check_spread()?;
     // A packet that is handed over comes from a pod's address, and nothing passes through caches before each.
     let ordinary = (way.from, way.by) == (Source::Pod, ReachedBy::ClusterIp);
-    // Each call waits for the kernel some 20 ms, so that of several positions the one that headlines have is asked.
-    let mut cells = stay.spec.cells.iter();
-    let asked = position == Position::Uniform
-        || !cells.any(|cell| cell.options.position() == Some(Position::Uniform));
-    let handed = asked && ordinary && !stay.lab.peers.newcomers && flows.eviction.is_none();
+    let handed = ordinary && !stay.lab.peers.newcomers && flows.eviction.is_none();
     match handed {
         true => path::of_first_packets(stay, recorder, |stay, place| {
             let at = (place * flows.services.len() as f64) as usize;

@@ -26,14 +26,14 @@ const STEP: u32 = 101;
 const SAMPLES: u32 = 5;
 /// Before them, untimed.
 const WARM_UP: u32 = 1;
-/// How often what is taken around them is looked at.
-const AROUND: u32 = 2;
+/// How often it is looked at what handing over takes by itself.
+const BY_ITSELF_TIMES: u32 = 3;
 /// Packets of a cell.
 const PACKETS: u32 = TOGETHER * (WARM_UP + SAMPLES);
 /// How long packets that are on their way are waited for, nanoseconds.
 const PATIENCE_NS: u64 = 1_000_000_000;
 /// What they take with the reading of counters, nanoseconds; the same in instructions.
-const EXPECTED: [u64; 2] = [250_000_000, 150_000_000];
+const EXPECTED: [u64; 2] = [100_000_000, 150_000_000];
 /// Name of the fact that says what handing over takes by itself, or why nothing could be handed over.
 const BY_ITSELF: &str = "handing_over_ns";
 
@@ -110,8 +110,6 @@ pub(crate) fn of_open_flows<'f>(
 /// Makes a packet's share of what several took together.
 pub(crate) struct Shares {
     packets: u32,
-    /// What is taken around them, nanoseconds of the processor's.
-    around_ns: u64,
     /// Hand-overs after which something was still on its way.
     late: Cell<u32>,
 }
@@ -123,16 +121,14 @@ impl Shares {
         packets: u32,
         recorder: &mut Recorder,
     ) -> Result<Self> {
-        let (mut by_itself, mut around) = (Vec::new(), Vec::new());
-        for _ in 0..AROUND {
+        let mut by_itself = Vec::new();
+        for _ in 0..BY_ITSELF_TIMES {
             let none = hand.of_none(packets)?;
             by_itself.push(none.elapsed_ns as f64 / f64::from(packets));
-            around.push(none.around_ns() as f64);
         }
         recorder.fact(BY_ITSELF, median(&by_itself).round());
         Ok(Self {
             packets,
-            around_ns: median(&around) as u64,
             late: Cell::new(0),
         })
     }
@@ -151,10 +147,9 @@ impl Shares {
             Some(false) => self.late.set(self.late.get() + 1),
             Some(true) => {
                 recorder.sample(metric, self.share(handed.elapsed_ns));
-                let cpu_ns = handed.cpu_ns.saturating_sub(self.around_ns);
                 // Where interrupts are accounted apart (CONFIG_IRQ_TIME_ACCOUNTING) most of it is not the thread's.
-                if !counted && 10 * cpu_ns >= 9 * handed.elapsed_ns {
-                    recorder.sample(Metric::PacketCpuTime, self.share(cpu_ns));
+                if !counted && 10 * handed.cpu_ns >= 9 * handed.elapsed_ns {
+                    recorder.sample(Metric::PacketCpuTime, self.share(handed.cpu_ns));
                 }
             }
         }

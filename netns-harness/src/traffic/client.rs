@@ -152,6 +152,18 @@ impl<'a> Client<'a> {
             .collect()
     }
 
+    /// The same of TCP flows, with the reset that a client sends who has seen the answer and wants no more.
+    pub(super) fn first_and_last_frames(
+        &mut self,
+        to: &[Frontend],
+    ) -> Result<Vec<[Vec<u8>; 2]>, HarnessError> {
+        let of = |to: &Frontend| {
+            let from = self.sources.next_without_socket()?;
+            Ok([frames::first(from, *to, 0), frames::reset(from, *to, 0)])
+        };
+        to.iter().map(of).collect()
+    }
+
     /// Whether its lab has such clients.
     #[must_use]
     pub const fn has(&self, from: Source) -> bool {

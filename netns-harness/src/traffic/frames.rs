@@ -37,6 +37,16 @@ pub(super) fn first(from: SocketAddr, to: Frontend, number: u32) -> Vec<u8> {
     frame
 }
 
+/// The reset that ends a TCP flow whose SYN had that number, once it was answered.
+pub(super) fn reset(from: SocketAddr, to: Frontend, number: u32) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(most_bytes(Family::Ipv6));
+    let of_ip = between(from.ip(), to.vip);
+    let of_tcp = of_ip.tcp(from.port(), to.port, number.wrapping_add(1), 0);
+    let written = of_tcp.rst().write(&mut frame, &[]);
+    written.expect("a vector takes what is written, and its length fits into a packet");
+    frame
+}
+
 fn between(from: IpAddr, to: IpAddr) -> PacketBuilderStep<etherparse::IpHeaders> {
     let link = PacketBuilder::ethernet2(CLIENT_MAC, NODE_MAC);
     match (from, to) {

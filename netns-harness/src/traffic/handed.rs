@@ -5,7 +5,7 @@
 
 use std::io;
 
-use netns_sys::bpf::{Frames, MOST_TOGETHER, NAPI};
+use netns_sys::bpf::{Frames, NAPI};
 use netns_sys::clock;
 use nix::net::if_::if_nametoindex;
 use schema::Protocol;
@@ -21,8 +21,14 @@ use crate::service::{CLIENT_INTERFACE, Frontend, Plan};
 /// (scripts/verify/raw-generator), 64 and 256 were not.
 const FEW: u32 = 16;
 
+/// SYNs that go through the stack together, before the resets of all of them: what they set going is done before the kernel gives any of it to
+/// `ksoftirqd`, as it does with 64.
+const SYNS: u32 = 32;
+
 /// Frames that are handed over at a time, at the most.
 pub const MOST_HANDED: u32 = 4_096;
+/// Connections that are handed over at a time, at the most: each is a SYN and a reset.
+pub const MOST_CONNECTIONS: u32 = MOST_HANDED / 2;
 
 /// Hands packets over in a lab.
 #[derive(Debug)]
@@ -30,27 +36,19 @@ pub struct HandOver<'a> {
     lab: &'a Lab,
     frames: Frames,
     interface: u32,
-    sink: Option<Sink<'a>>,
+    sink: Sink<'a>,
     handed: u64,
 }
 
 /// What it took to hand packets over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handed {
-    /// From the first packet until the last one had gone as far as packets go, nanoseconds, as the kernel has it
-    /// ([`Frames::hand_over`]).
+    /// The call that hands them over, nanoseconds: the last packet has gone as far as packets go when it returns. What the kernel makes and
+    /// destroys around them is in it.
     pub elapsed_ns: u64,
-    /// Processor time of the calling thread, with what the kernel makes and destroys around that, nanoseconds: that of softirqs is in it, but on
-    /// kernels that account interrupts apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
+    /// Processor time of the calling thread meanwhile, nanoseconds: that of softirqs is in it, but on kernels that account interrupts apart
+    /// (`CONFIG_IRQ_TIME_ACCOUNTING`), and but for what `ksoftirqd` did.
     pub cpu_ns: u64,
-}
-
-impl Handed {
-    /// What of the processor time is of making and destroying what packets are handed over in, nanoseconds.
-    #[must_use]
-    pub const fn around_ns(self) -> u64 {
-        self.cpu_ns.saturating_sub(self.elapsed_ns)
-    }
 }
 
 impl<'a> HandOver<'a> {
@@ -60,8 +58,8 @@ impl<'a> HandOver<'a> {
     /// This kernel has no live frames, or does not let this process use them; or the kernel refused the rule
     /// that drops.
     pub fn dropped(lab: &'a Lab) -> Result<Self, HarnessError> {
-        let sink = Sink::of(&lab.backends, Plan::of(lab.family()).clients)?;
-        Self::with(lab, NAPI, Some(sink))
+        let sink = Sink::of_packets_from(&lab.backends, Plan::of(lab.family()).clients)?;
+        Self::with(lab, NAPI, sink)
     }
 
     /// In a lab, where packets are dropped at the node already, before any rule is asked: what handing over can do at the most.
@@ -69,20 +67,21 @@ impl<'a> HandOver<'a> {
     /// # Errors
     /// As [`HandOver::dropped`].
     pub fn received(lab: &'a Lab) -> Result<Self, HarnessError> {
-        let sink = Sink::of(&lab.node, Plan::of(lab.family()).clients)?;
-        Self::with(lab, FEW, Some(sink))
+        let sink = Sink::of_packets_from(&lab.node, Plan::of(lab.family()).clients)?;
+        Self::with(lab, FEW, sink)
     }
 
-    /// In a lab where endpoints answer: a SYN by the server's stack with a SYN-ACK, and that by the stack of clients with a reset, since none
-    /// of their sockets has asked. All three in the caller's context; no thread of the server's takes part.
+    /// In a lab where the server's stack answers a SYN with a SYN-ACK, which is counted and dropped where it comes back. No thread of the server's takes
+    /// part.
     ///
     /// # Errors
     /// As [`HandOver::dropped`].
     pub fn answered(lab: &'a Lab) -> Result<Self, HarnessError> {
-        Self::with(lab, MOST_TOGETHER, None)
+        let sink = Sink::of_packets_to(&lab.client, Plan::of(lab.family()).clients)?;
+        Self::with(lab, SYNS, sink)
     }
 
-    fn with(lab: &'a Lab, together: u32, sink: Option<Sink<'a>>) -> Result<Self, HarnessError> {
+    fn with(lab: &'a Lab, together: u32, sink: Sink<'a>) -> Result<Self, HarnessError> {
         let act = "prepare packets that are handed to the node (BPF_PROG_TEST_RUN with live frames, Linux 5.18)";
         let refused = |e| HarnessError::system(act, e);
         let mut frames = Frames::new(frames::most_bytes(lab.family()), MOST_HANDED, together)
@@ -116,6 +115,32 @@ impl<'a> HandOver<'a> {
             self.frames.write(nth, frame);
         }
         self.hand_over(to.len() as u32)
+    }
+
+    /// Makes a connection of a new flow of its lab's client to each destination, and resets it, as a client does that has seen the SYN-ACK; at
+    /// most [`MOST_CONNECTIONS`].
+    ///
+    /// # Errors
+    /// No sources are left, or the kernel refused.
+    pub fn connections(
+        &mut self,
+        client: &mut Client<'_>,
+        to: &[Frontend],
+    ) -> Result<Handed, HarnessError> {
+        let pairs = client.first_and_last_frames(to)?;
+        let mut nth = 0;
+        for together in pairs.chunks(SYNS as usize) {
+            let syns = together.iter().map(|[syn, _]| syn);
+            for frame in syns.chain(together.iter().map(|[_, reset]| reset)) {
+                self.frames.write(nth, frame);
+                nth += 1;
+            }
+        }
+        let handed = self.timed("hand connections to the node", |frames, interface| {
+            frames.hand_over(nth, interface)
+        })?;
+        self.handed += to.len() as u64;
+        Ok(handed)
     }
 
     /// Hands over a datagram on each of these open flows, in order; at most [`MOST_HANDED`].
@@ -169,27 +194,24 @@ impl<'a> HandOver<'a> {
     fn timed(
         &mut self,
         act: &str,
-        run: impl FnOnce(&mut Frames, u32) -> io::Result<u64>,
+        run: impl FnOnce(&mut Frames, u32) -> io::Result<()>,
     ) -> Result<Handed, HarnessError> {
         let (frames, interface) = (&mut self.frames, self.interface);
         self.lab.on_node(|| {
-            let cpu_ns = clock::thread_cpu_ns();
-            let elapsed_ns = run(frames, interface);
+            let (cpu_ns, start) = (clock::thread_cpu_ns(), clock::now());
+            let done = run(frames, interface);
+            let elapsed_ns = start.elapsed_ns();
             let cpu_ns = clock::thread_cpu_ns() - cpu_ns;
-            let elapsed_ns = elapsed_ns.map_err(|e| HarnessError::system(act, e))?;
+            done.map_err(|e| HarnessError::system(act, e))?;
             Ok(Handed { elapsed_ns, cpu_ns })
         })
     }
 
-    /// How many packets were handed over, and how many of them have arrived where they are dropped.
+    /// How many packets, or connections, were handed over, and how many of them, or of their answers, have arrived where they are dropped.
     ///
     /// # Errors
-    /// They are not dropped, or the counter cannot be read.
+    /// The counter cannot be read.
     pub fn arrived(&self) -> Result<[u64; 2], HarnessError> {
-        let sink = self.sink.as_ref();
-        let sink = sink.ok_or_else(|| {
-            HarnessError::Traffic("packets that are answered arrive nowhere else".to_owned())
-        })?;
-        Ok([self.handed, sink.packets()?])
+        Ok([self.handed, self.sink.packets()?])
     }
 }

@@ -16,5 +16,5 @@ pub use ask::{Ask, Seen};
 pub use client::{Client, OpenFlow, Probe, Reached};
 pub use eviction::Eviction;
 pub use flows::Flows;
-pub use handed::{HandOver, Handed, MOST_HANDED};
+pub use handed::{HandOver, Handed, MOST_CONNECTIONS, MOST_HANDED};
 pub use paced::{Paced, Pacer};

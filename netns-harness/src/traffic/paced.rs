@@ -218,7 +218,8 @@ mod tests {
             };
             let mut client = Client::new(&lab);
             let mut pacer = Pacer::of(&lab).unwrap();
-            assert_eq!(pacer.send(&mut client, &[to; 50], 2_000).unwrap().lost(), 0);
+            let paced = pacer.send(&mut client, &[to; 50], 2_000).unwrap();
+            assert_eq!(paced.lost(), 0, "{paced:?}");
             if let Ok(mut hand) = HandOver::dropped(&lab) {
                 hand.first_packets(&mut client, &[to; 50]).unwrap();
                 assert_eq!(hand.arrived().unwrap(), [50, 50]);
@@ -246,11 +247,9 @@ mod tests {
             hand.of_none(100).unwrap();
             assert_eq!(hand.arrived().unwrap(), [100, 100]);
             drop(hand);
-            let resets = || lab.client.run(crate::meters::resets_sent).unwrap().unwrap();
-            let before = resets();
             let mut hand = HandOver::answered(&lab).unwrap();
-            hand.first_packets(&mut client, &all).unwrap();
-            assert_eq!(resets() - before, 100);
+            hand.connections(&mut client, &all).unwrap();
+            assert_eq!(hand.arrived().unwrap(), [100, 100]);
         });
     }
 }

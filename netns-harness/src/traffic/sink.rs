@@ -16,7 +16,7 @@ const CHAIN: &str = "prerouting";
 /// `NF_IP_PRI_RAW`: before connection tracking, were there any.
 const PRIORITY: i32 = -300;
 
-/// While it lives, packets from a range are dropped there.
+/// While it lives, packets from a range, or to one, are dropped there.
 #[derive(Debug)]
 pub(super) struct Sink<'a> {
     namespace: &'a NetNs,
@@ -28,7 +28,23 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// The kernel refused the rule.
-    pub(super) fn of(namespace: &'a NetNs, range: Cidr) -> Result<Self, HarnessError> {
+    pub(super) fn of_packets_from(namespace: &'a NetNs, range: Cidr) -> Result<Self, HarnessError> {
+        Self::of(namespace, range, Statement::SourceAddress)
+    }
+
+    /// The same for packets to `range`.
+    ///
+    /// # Errors
+    /// The kernel refused the rule.
+    pub(super) fn of_packets_to(namespace: &'a NetNs, range: Cidr) -> Result<Self, HarnessError> {
+        Self::of(namespace, range, Statement::DestinationAddress)
+    }
+
+    fn of(
+        namespace: &'a NetNs,
+        range: Cidr,
+        such: impl FnOnce(Comparison, Network) -> Statement,
+    ) -> Result<Self, HarnessError> {
         let sink = Self {
             namespace,
             family: match range.family() {
@@ -48,7 +64,7 @@ impl<'a> Sink<'a> {
         );
         let network = Network::new(range.network, range.prefix);
         let rule = Rule::new(vec![
-            Statement::SourceAddress(Comparison::Equal, network),
+            such(Comparison::Equal, network),
             Statement::Counter(0, 0),
             Statement::Verdict(Verdict::Drop),
         ]);

@@ -222,14 +222,13 @@ vocabulary! {
             answers: true,
             ..TIME
         },
-        /// Processor time of the thread that hands packets, or connections, over, a packet: with softirqs, which run in its context, and without what
-        /// is made and destroyed around them. Not on kernels that account interrupts apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
+        /// Processor time of the thread that hands packets, or connections, over, a packet: with softirqs, which run in its context. Not on kernels that account interrupts apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
         PacketCpuTime = "packet_cpu_time" {
             meaning: "processor time of a packet, or connection, that is handed over",
             growth: Some(Growth::Line),
             ..TIME
         },
-        /// As `path_time` of a new connection, a connection: its SYN, the answer of the server's stack and the reset of the client's.
+        /// As `path_time` of a new connection, a connection: its SYN, the answer of the server's stack and a reset.
         ConnectionTime = "connection_time" {
             meaning: "what a new connection takes when as many are made as one CPU can: SYN, SYN-ACK and reset",
             growth: Some(Growth::Line),
