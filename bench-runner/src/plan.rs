@@ -224,6 +224,37 @@ impl Plan {
                 stays.extend(serving_stay(&template, serving, true, slowdown));
             }
         }
+        stays.extend(Self::stays_of_lists(settings, environment));
+        stays
+    }
+
+    /// The stays of what asks of no services, each once whatever services there are.
+    fn stays_of_lists(settings: &Settings, environment: &PlannedEnvironment) -> Vec<PlannedStay> {
+        let mut stays = Vec::new();
+        for &mode in &settings.modes {
+            for &transport in &settings.transports(mode) {
+                let of = Asked {
+                    mode,
+                    transport,
+                    services: 0,
+                    endpoints: 0,
+                    counted: settings.request.counted,
+                };
+                let engines = settings.engines(mode).into_iter();
+                let with = engines.flat_map(|engine| {
+                    let suites = settings.suites(mode).into_iter();
+                    suites.map(move |suite| template(settings, of, engine, suite))
+                });
+                for template in with {
+                    let alone = settings.nodes.iter();
+                    for node in alone.filter(|node| node.stack == Stack::Single) {
+                        let template = on_node(&template, *node);
+                        let (_, own) = asked(settings, &template);
+                        stays.extend(own_stays(settings, &template, own, environment));
+                    }
+                }
+            }
+        }
         stays
     }
 
@@ -555,7 +586,9 @@ fn asked(settings: &Settings, template: &StaySpec) -> (Vec<Timed>, Vec<Timed>) {
         ..settings.request.clone()
     };
     let wanted = |s: &&&dyn Scenario| {
-        settings.scenarios.contains(&s.kind()) && is_asked_of(s.kind(), &template.mix)
+        settings.scenarios.contains(&s.kind())
+            && s.is_of_services() == (template.services > 0)
+            && is_asked_of(s.kind(), &template.mix)
     };
     let cells = SCENARIOS.iter().filter(wanted).flat_map(|scenario| {
         let options = scenario.cells(asked, request).into_iter();

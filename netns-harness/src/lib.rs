@@ -28,6 +28,7 @@ pub mod accounts;
 pub mod datapath;
 mod error;
 pub mod lab;
+pub mod lists;
 pub mod meters;
 mod pinning;
 pub mod plant;

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
-use schema::{Cache, PacketPath, ScenarioKind};
+use schema::{Cache, Hit, ListKind, PacketPath, ScenarioKind};
 use serde::Serialize;
 
 const CHURN: &str = "10";
@@ -13,6 +13,7 @@ const SCALED_TO: &str = "1";
 const TRACKED_FLOWS: &str = "0,1000,10000,100000";
 const OPEN_FLOWS: &str = "1,100,10000";
 const RATES: &str = "5000";
+const ENTRIES: &str = "10,100,1000,10000,100000";
 const POSSIBLE_CPUS: &str = "2,8,64";
 
 /// Options of cells, as they were given.
@@ -61,6 +62,29 @@ pub struct Chosen {
     #[arg(long, value_name = "RATE[,RATE…]", value_delimiter = ',', default_value = RATES, allow_negative_numbers = true, value_parser = within(1..=1_000_000))]
     pub rates: Vec<u32>,
 
+    /// What holds lists of scenarios match-list and list-update, in the modes that have such a one: `rules`, a rule for each entry; sets of ipset (`hash-ip`, …),
+    /// of nftables (`set`, `interval`, …). Where none is named: all.
+    #[arg(
+        long,
+        value_name = "KIND[,KIND…]",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub list_kinds: Vec<ListKind>,
+
+    /// Entries of those lists; each number is asked for by itself; 1 to 1000000.
+    #[arg(long, value_name = "ENTRIES[,ENTRIES…]", value_delimiter = ',', default_value = ENTRIES, allow_negative_numbers = true, value_parser = within(1..=1_000_000))]
+    pub entries: Vec<u32>,
+
+    /// For which addresses scenario match-list asks: that of the entry that was put in `first`, or `last`, of `any` entry, or of none, a `miss`.
+    #[arg(
+        long,
+        value_name = "HIT[,HIT…]",
+        value_delimiter = ',',
+        default_value = "first,last,any,miss"
+    )]
+    pub hits: Vec<Hit>,
+
     /// Possible CPUs of a guest in which scenario memory is asked with --deterministic: what a kernel holds for each CPU is held
     /// for each that is possible, online or not; each 2 to 512, three or more for a price per service and CPU.
     #[arg(long, value_name = "CPUS", value_delimiter = ',', default_value = POSSIBLE_CPUS, requires = "deterministic", allow_negative_numbers = true, value_parser = within(2..=512))]
@@ -105,6 +129,7 @@ impl Chosen {
                 listed(&self.rates) != RATES,
                 ScenarioKind::ConnectRate,
             ),
+            ("--hits", self.hits != Hit::ALL, ScenarioKind::MatchList),
             (
                 "--paths",
                 self.paths != [PacketPath::default()],

@@ -27,7 +27,11 @@ mod first_packet;
 mod idle;
 pub mod imported;
 mod kube_proxy;
+mod list_update;
 mod listing;
+mod lists;
+mod live_set;
+mod match_list;
 mod memory;
 mod miss;
 mod node;
@@ -80,6 +84,9 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,
+    &match_list::MatchList,
+    &list_update::ListUpdate,
+    &live_set::LiveSet,
 ];
 
 /// The scenario of a kind.

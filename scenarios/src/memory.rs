@@ -432,19 +432,8 @@ mod tests {
 
     fn request(largest: u32) -> Request {
         Request {
-            positions: Vec::new(),
-            protocols: Vec::new(),
-            transports: Vec::new(),
-            engines: Vec::new(),
-            chosen: Default::default(),
-            mix: schema::Mix::default(),
-            imported: None,
-            large_cluster: crate::scenario::LargeCluster::On,
-            kube_proxy: Vec::new(),
-            brief: false,
-            counted: false,
-            flows: 0,
             largest,
+            ..Request::of_tests()
         }
     }
 

@@ -19,7 +19,7 @@ use crate::recorder::{Recorder, median};
 use crate::stay::Stay;
 
 /// Packets that are handed over together: a sample is a packet's share of the time that they take.
-const TOGETHER: u32 = 250;
+pub(crate) const TOGETHER: u32 = 250;
 /// Without a divisor in common with it.
 const STEP: u32 = 101;
 /// Samples of a cell.
@@ -191,19 +191,35 @@ fn sample<'a>(
         recorder.fact(BY_ITSELF, format!("unknown: {why}"));
         return Ok(());
     }
+    sample_path(stay, hand, recorder, &mut hand_over)?;
+    let after = watch(stay, Source::Pod)?;
+    // What it notes is of the cell's own flows.
+    let mut noted = Recorder::default();
+    check_counters(stay, [&before, &after], crossing.into(), &mut noted)
+}
+
+/// Hands over what is handed over in one piece again and again, and sees that all of it arrives.
+pub(crate) fn sample_path<'a>(
+    stay: &mut Stay<'_>,
+    hand: &mut HandOver<'a>,
+    recorder: &mut Recorder,
+    mut hand_over: impl FnMut(&mut Stay<'_>, &mut HandOver<'a>) -> Result<Handed>,
+) -> Result {
+    let before = hand.arrived()?;
     {
         let _pinned = stay.pin()?;
         let shares = Shares::of(hand, TOGETHER, recorder)?;
         for nth in 0..WARM_UP + SAMPLES {
             let_softirqs_end(stay);
             let handed = hand_over(stay, hand)?;
-            let done = is_done(|| hand.arrived().map(|[handed, arrived]| handed == arrived))?;
+            let done =
+                is_done(|| arrived(hand, before).map(|[handed, arrived]| handed == arrived))?;
             let done = (nth >= WARM_UP).then_some(done);
             shares.note(done, handed, stay.spec.counted, Metric::PathTime, recorder);
         }
         shares.tell(recorder);
     }
-    let [handed, arrived] = hand.arrived()?;
+    let [handed, arrived] = arrived(hand, before)?;
     if handed != arrived {
         return Err(CellError::at(
             Stage::Counters,
@@ -211,8 +227,11 @@ fn sample<'a>(
         ));
     }
     recorder.fact("handed_over", handed);
-    let after = watch(stay, Source::Pod)?;
-    // What it notes is of the cell's own flows.
-    let mut noted = Recorder::default();
-    check_counters(stay, [&before, &after], crossing.into(), &mut noted)
+    Ok(())
+}
+
+/// Packets that were handed over since, and those that have arrived.
+pub(crate) fn arrived(hand: &HandOver<'_>, before: [u64; 2]) -> Result<[u64; 2]> {
+    let now = hand.arrived()?;
+    Ok([now[0] - before[0], now[1] - before[1]])
 }

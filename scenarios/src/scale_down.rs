@@ -238,10 +238,8 @@ fn syncs_sampled(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chosen::Chosen;
-    use crate::scenario::LargeCluster;
     use netns_harness::datapath::facts;
-    use schema::{Mix, Mode};
+    use schema::Mode;
 
     #[test]
     fn a_stay_has_as_many_acts_as_there_are_services_for_and_of_all_at_once_one_by_turns() {
@@ -257,25 +255,9 @@ mod tests {
     #[test]
     fn a_cell_is_asked_for_each_number_below_the_endpoints_and_takes_no_more_services_than_there_are()
      {
-        let request = Request {
-            positions: Vec::new(),
-            protocols: Vec::new(),
-            transports: Vec::new(),
-            engines: Vec::new(),
-            chosen: Chosen {
-                scaled: 100,
-                scaled_to: vec![1, 0, 1, 5],
-                ..Chosen::default()
-            },
-            mix: Mix::default(),
-            imported: None,
-            large_cluster: LargeCluster::Auto,
-            kube_proxy: Vec::new(),
-            flows: 100,
-            brief: false,
-            counted: false,
-            largest: 1_000,
-        };
+        let mut request = Request::of_tests();
+        request.chosen.scaled = 100;
+        request.chosen.scaled_to = vec![1, 0, 1, 5];
         let asked = |mode, services, endpoints| Asked {
             mode,
             transport: facts(mode).ordinary(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netns_harness::datapath::{Engine, LARGE_CLUSTER, Transport, facts};
 use schema::{
-    KubeProxyVersion, Mix, OptionKey, Options, Position, Protocol, ReachedBy, ScenarioKind,
+    KubeProxyVersion, Mix, OptionKey, Options, Position, Protocol, ReachedBy, ScenarioKind, Topic,
 };
 
 use crate::chosen::Chosen;
@@ -66,6 +66,28 @@ impl Request {
     }
 }
 
+#[cfg(test)]
+impl Request {
+    /// One that names nothing.
+    pub(crate) fn of_tests() -> Self {
+        Self {
+            positions: Vec::new(),
+            protocols: Vec::new(),
+            transports: Vec::new(),
+            engines: Vec::new(),
+            chosen: Chosen::default(),
+            mix: Mix::default(),
+            imported: None,
+            large_cluster: LargeCluster::Auto,
+            kube_proxy: Vec::new(),
+            flows: 100,
+            brief: false,
+            counted: false,
+            largest: 1_000,
+        }
+    }
+}
+
 /// When rules have kube-proxy's layout of large clusters, without comments at endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,6 +141,11 @@ pub trait Scenario: Sync {
     /// What its cells need.
     fn needs(&self) -> Needs {
         Needs::Served
+    }
+
+    /// Whether it asks of services: what does not is asked once of a mode and a way of programming it, whatever services there are.
+    fn is_of_services(&self) -> bool {
+        self.kind().row().topic != Topic::Lists
     }
 
     /// Why its cells are unsupported without root of the initial user namespace; `None` when they can be

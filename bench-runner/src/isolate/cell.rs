@@ -14,7 +14,7 @@ use netns_sys::isolation;
 use netns_sys::tools::SUITE_PATH;
 use scenarios::most_flows_of_node;
 use scenarios::population::{most_with_endpoints, most_with_node_ports};
-use scenarios::spec::{Event, StaySpec};
+use scenarios::spec::{CellSpec, Event, StaySpec};
 use schema::Outcome;
 use serde::Serialize;
 
@@ -142,7 +142,11 @@ fn is_failure(event: &Event) -> bool {
 
 /// What a stay cannot be asked.
 fn check(spec: &StaySpec) -> Result<(), Usage> {
-    let why = if !(1..=MAX_SERVICES).contains(&spec.services) {
+    let of_services = |cell: &CellSpec| scenarios::scenario(cell.scenario).is_of_services();
+    let beside_none = spec.services == 0 && spec.endpoints == 0;
+    let why = if beside_none && !spec.cells.iter().any(of_services) {
+        return Ok(());
+    } else if !(1..=MAX_SERVICES).contains(&spec.services) {
         "services is out of range".to_owned()
     } else if !(1..=MAX_ENDPOINTS).contains(&spec.endpoints) {
         "endpoints is out of range".to_owned()

@@ -20,10 +20,11 @@ const SCENARIOS: [ScenarioKind; 3] = [
     ScenarioKind::FirstPacket,
 ];
 /// What has no counted form.
-const NOT_COUNTED: [ScenarioKind; 3] = [
+const NOT_COUNTED: [ScenarioKind; 4] = [
     ScenarioKind::EmptyUpdate,
     ScenarioKind::Idle,
     ScenarioKind::ConntrackClean,
+    ScenarioKind::LiveSet,
 ];
 /// Seeds when nobody said.
 pub(super) const SEEDS: u32 = 6;
@@ -35,7 +36,7 @@ pub(super) const POSITIONS: [Position; 2] = [Position::First, Position::Last];
 /// # Errors
 /// An option that does not go with `--deterministic`, with the remedy.
 pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
-    let [empty, idle, clean] = NOT_COUNTED.map(Scenarios::One);
+    let [empty, idle, clean, live] = NOT_COUNTED.map(Scenarios::One);
     let mistakes = [
         (
             args.sandbox == SandboxOption::Netns,
@@ -60,6 +61,10 @@ pub(super) fn check(args: &RunArgs) -> Result<(), Usage> {
         (
             args.scenarios.contains(&clean),
             "--deterministic has no counted form yet of scenario conntrack-clean: leave one of the two out",
+        ),
+        (
+            args.scenarios.contains(&live),
+            "--deterministic has one CPU, and scenario live-set changes a list on one and sends packets on another: leave one of the two out",
         ),
     ];
     match mistakes.into_iter().find(|(made, _)| *made) {

@@ -393,7 +393,8 @@ impl Settings {
             );
         }
         let of_floors = |kind: &ScenarioKind| {
-            kind.row().topic == Topic::Packets || *kind == ScenarioKind::EmptyUpdate
+            matches!(kind.row().topic, Topic::Packets | Topic::Lists)
+                || *kind == ScenarioKind::EmptyUpdate
         };
         let asks_floors = self.scenarios.iter().any(of_floors);
         if self.modes.iter().all(|m| m.is_floor()) && !asks_floors {

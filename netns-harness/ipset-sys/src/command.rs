@@ -9,6 +9,8 @@ use std::net::IpAddr;
 pub enum SetType {
     /// `hash:ip`: addresses.
     HashIp,
+    /// `hash:net`: networks.
+    HashNet,
     /// `hash:ip,port`: address, protocol and port.
     HashIpPort,
     /// `hash:ip,port,ip`: address, protocol and port, second address.
@@ -20,8 +22,9 @@ pub enum SetType {
 }
 
 impl SetType {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::HashIp,
+        Self::HashNet,
         Self::HashIpPort,
         Self::HashIpPortIp,
         Self::HashIpPortNet,
@@ -36,6 +39,7 @@ impl SetType {
     pub(crate) const fn c_name(self) -> &'static CStr {
         match self {
             Self::HashIp => c"hash:ip",
+            Self::HashNet => c"hash:net",
             Self::HashIpPort => c"hash:ip,port",
             Self::HashIpPortIp => c"hash:ip,port,ip",
             Self::HashIpPortNet => c"hash:ip,port,net",
@@ -116,8 +120,8 @@ pub struct Mark {
 
 /// An element of a set.
 ///
-/// Its shape must be that of the set's type: `protocol` and `port` 0 for `hash:ip`; protocol and port for
-/// `hash:ip,port`; `second` as well for `hash:ip,port,ip`, and `prefix` for `hash:ip,port,net`; for `bitmap:port` a port
+/// Its shape must be that of the set's type: `protocol` and `port` 0 for `hash:ip`, and `prefix` as well for `hash:net`; protocol and
+/// port for `hash:ip,port`; `second` as well for `hash:ip,port,ip`, and `prefix` for `hash:ip,port,net`; for `bitmap:port` a port
 /// without protocol, and no address. Another shape is refused by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
@@ -129,7 +133,7 @@ pub struct Entry {
     pub port: u16,
     /// Second address, of `hash:ip,port,ip`; the network's, of `hash:ip,port,net`.
     pub second: Option<IpAddr>,
-    /// Length of that network's prefix.
+    /// Length of that network's prefix; of the only one, of `hash:net`.
     pub prefix: Option<u8>,
     /// Its mark; the set must have been made with `skbinfo`.
     pub mark: Option<Mark>,
@@ -140,6 +144,7 @@ impl Entry {
     pub(crate) const fn set_type(&self) -> SetType {
         match (self.protocol, self.second) {
             (0, None) if self.port != 0 => SetType::BitmapPort,
+            (0, None) if self.prefix.is_some() => SetType::HashNet,
             (0, None) => SetType::HashIp,
             (_, None) => SetType::HashIpPort,
             (_, Some(_)) if self.prefix.is_some() => SetType::HashIpPortNet,

@@ -62,6 +62,7 @@ pub(crate) enum Argument<'a> {
     Family(Family),
     Address(IpAddr),
     SecondAddress(IpAddr),
+    Prefix(u8),
     SecondPrefix(u8),
     Protocol(u8),
     Port(u16),
@@ -137,6 +138,7 @@ impl Library {
             Argument::SecondAddress(address) => {
                 self.pass(c::IPSET_OPT_IP2, &network_order(address))
             }
+            Argument::Prefix(prefix) => self.pass(c::IPSET_OPT_CIDR, &prefix),
             Argument::SecondPrefix(prefix) => self.pass(c::IPSET_OPT_CIDR2, &prefix),
             Argument::Protocol(protocol) => self.pass(c::IPSET_OPT_PROTO, &protocol),
             Argument::Port(port) => self.pass(c::IPSET_OPT_PORT, &port),

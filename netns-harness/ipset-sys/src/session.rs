@@ -306,8 +306,10 @@ fn each_argument(entry: &Entry, mut set: impl FnMut(Argument<'static>)) {
     if let Some(second) = entry.second {
         set(Argument::SecondAddress(second));
     }
-    if let Some(prefix) = entry.prefix {
-        set(Argument::SecondPrefix(prefix));
+    match (entry.prefix, entry.second) {
+        (None, _) => {}
+        (Some(prefix), None) => set(Argument::Prefix(prefix)),
+        (Some(prefix), Some(_)) => set(Argument::SecondPrefix(prefix)),
     }
     if let Some(mark) = entry.mark {
         set(Argument::Mark(mark));

@@ -144,6 +144,9 @@ fn step(ruleset: &mut Ruleset, op: &Op, references: &mut References) -> Result<(
             references.forget();
             table.delete_elements(set, keys)
         }
+        Act::AddIntervals(set, _) | Act::DeleteIntervals(set, _) => Err(Refusal::Invalid(format!(
+            "{set} has no intervals in this model"
+        ))),
         Act::AddRule(chain, rule) => {
             references.forget();
             table.add_rule(chain, rule)

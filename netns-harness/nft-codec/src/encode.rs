@@ -270,6 +270,16 @@ impl Encoder {
                 }
                 raw.delete_elements(&mut self.buffer);
             }
+            Act::AddIntervals(set, intervals) => {
+                let mut raw = RawSet::reference(at, set, self.id(op, set));
+                raw.push_intervals(intervals);
+                raw.add_elements(&mut self.buffer);
+            }
+            Act::DeleteIntervals(set, intervals) => {
+                let mut raw = RawSet::reference(at, set, None);
+                raw.push_intervals(intervals);
+                raw.delete_elements(&mut self.buffer);
+            }
             Act::AddRule(chain, rule) => self.rule(op, table, chain, rule)?,
         }
         Ok(())

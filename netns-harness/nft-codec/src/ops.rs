@@ -52,6 +52,11 @@ pub enum Act {
     AddElements(Name, Vec<Element>),
     /// Deletes elements of a set or map by their keys, at least one.
     DeleteElements(Name, Vec<Key>),
+    /// Adds intervals, at least one, to a set that was made for them, each by its first and its last key. The last address of a family
+    /// is in none.
+    AddIntervals(Name, Vec<[Key; 2]>),
+    /// Deletes intervals of such a set, at least one.
+    DeleteIntervals(Name, Vec<[Key; 2]>),
     /// Appends a rule to a chain.
     AddRule(Name, Rule),
 }
@@ -218,6 +223,9 @@ impl Op {
         match &self.act {
             Act::AddElements(_, elements) => elements.iter().any(|e| e.key.names(other)),
             Act::DeleteElements(_, keys) => keys.iter().any(|key| key.names(other)),
+            Act::AddIntervals(_, intervals) | Act::DeleteIntervals(_, intervals) => {
+                intervals.as_flattened().iter().any(|key| key.names(other))
+            }
             Act::AddRule(_, rule) => rule.statements.iter().any(|s| s.names(other)),
             _ => false,
         }

@@ -87,11 +87,46 @@ impl fmt::Display for Op {
                 separated(f, keys)?;
                 f.write_str(" }")
             }
+            Act::AddIntervals(set, intervals) => {
+                write!(f, "add element {family} {table} {set} {{ ")?;
+                separated(f, &ranges(intervals))?;
+                f.write_str(" }")
+            }
+            Act::DeleteIntervals(set, intervals) => {
+                write!(f, "delete element {family} {table} {set} {{ ")?;
+                separated(f, &ranges(intervals))?;
+                f.write_str(" }")
+            }
             Act::AddRule(chain, rule) => {
                 let rule = rule.text(family);
                 write!(f, "add rule {family} {table} {chain} {rule}")
             }
         }
+    }
+}
+
+/// Intervals as `nft` reads them: field by field.
+fn ranges(intervals: &[[Key; 2]]) -> Vec<Range> {
+    intervals.iter().copied().map(Range).collect()
+}
+
+/// An interval of keys.
+struct Range([Key; 2]);
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, last] = self.0.map(|key| key.to_string());
+        let fields = first.split(" . ").zip(last.split(" . "));
+        for (i, (first, last)) in fields.enumerate() {
+            if i > 0 {
+                f.write_str(" . ")?;
+            }
+            match first == last {
+                true => f.write_str(first)?,
+                false => write!(f, "{first}-{last}")?,
+            }
+        }
+        Ok(())
     }
 }
 

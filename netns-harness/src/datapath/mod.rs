@@ -26,7 +26,7 @@ mod reach;
 #[cfg(test)]
 mod same_relation;
 mod step;
-mod steps;
+pub(crate) mod steps;
 mod transport;
 mod trial;
 

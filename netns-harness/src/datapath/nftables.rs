@@ -91,6 +91,7 @@ use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
 use layout::{Layout, Listing};
 pub(super) use step::made_and_deleted;
+pub(crate) use step::{Nft, Script, Transaction};
 
 /// kube-proxy's nftables mode.
 #[derive(Debug, Clone, Copy)]

@@ -65,6 +65,13 @@ impl Batch {
         }
     }
 
+    /// Steps of one kind.
+    pub(crate) fn of_all(steps: impl IntoIterator<Item = impl Step>) -> Self {
+        let mut batch = Self::default();
+        steps.into_iter().for_each(|step| batch.push(step));
+        batch
+    }
+
     pub(super) fn push(&mut self, step: impl Step) {
         self.steps.push(Box::new(step));
     }

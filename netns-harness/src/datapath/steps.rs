@@ -40,14 +40,14 @@ impl fmt::Display for Accounts {
 
 /// Text for the standard input of a tool.
 #[derive(Debug)]
-pub(super) struct Input<T> {
+pub(crate) struct Input<T> {
     tool: T,
     pub(super) text: String,
     operations: u64,
 }
 
 /// A tool that carries out what it reads.
-pub(super) trait Tool: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Tool: fmt::Debug + Send + Sync + 'static {
     /// Runs it to its end.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl<T> fmt::Display for Input<T> {
 
 /// An `iptables-restore`, by the prefix of its name.
 #[derive(Debug)]
-pub(super) struct IptablesRestore(&'static str);
+pub(crate) struct IptablesRestore(&'static str);
 
 impl Tool for IptablesRestore {
     fn read(&self, text: &str) -> Result<(), HarnessError> {
@@ -96,7 +96,7 @@ impl Tool for IptablesRestore {
     }
 }
 
-pub(super) type Restore = Input<IptablesRestore>;
+pub(crate) type Restore = Input<IptablesRestore>;
 
 impl Restore {
     /// By `TOOL-restore`.
@@ -105,14 +105,33 @@ impl Restore {
     }
 
     /// The same of a text that says so many operations.
-    pub(super) fn of_text(tool: &'static str, text: &str, operations: u64) -> Self {
+    pub(crate) fn of_text(tool: &'static str, text: &str, operations: u64) -> Self {
         Self::of(IptablesRestore(tool), (text.to_owned(), operations))
+    }
+}
+
+/// The same of a whole table, in place of what is there.
+#[derive(Debug)]
+pub(crate) struct IptablesReplace(&'static str);
+
+impl Tool for IptablesReplace {
+    fn read(&self, text: &str) -> Result<(), HarnessError> {
+        tool::restore(self.0, &["-w", "5"], text)
+    }
+}
+
+pub(crate) type WholeTable = Input<IptablesReplace>;
+
+impl WholeTable {
+    /// By `TOOL-restore`, of a text that says so many operations.
+    pub(crate) fn of_text(tool: &'static str, text: &str, operations: u64) -> Self {
+        Self::of(IptablesReplace(tool), (text.to_owned(), operations))
     }
 }
 
 /// Command lines, one process each, in order.
 #[derive(Debug)]
-pub(super) struct Commands(pub(super) Vec<Vec<String>>);
+pub(crate) struct Commands(pub(crate) Vec<Vec<String>>);
 
 impl Step for Commands {
     fn operations(&self) -> u64 {
@@ -146,7 +165,7 @@ pub(super) const fn of_sets(family: Family) -> ipset_sys::Family {
 
 /// Commands on sets, through libipset.
 #[derive(Debug)]
-pub(super) struct Sets(pub(super) Vec<Command>);
+pub(crate) struct Sets(pub(crate) Vec<Command>);
 
 impl Sets {
     /// Sends commands.
@@ -205,7 +224,7 @@ impl fmt::Display for Sets {
 
 /// `ipset restore`.
 #[derive(Debug)]
-pub(super) struct IpsetRestore;
+pub(crate) struct IpsetRestore;
 
 impl Tool for IpsetRestore {
     fn read(&self, text: &str) -> Result<(), HarnessError> {
@@ -213,11 +232,11 @@ impl Tool for IpsetRestore {
     }
 }
 
-pub(super) type SetScript = Input<IpsetRestore>;
+pub(crate) type SetScript = Input<IpsetRestore>;
 
 impl SetScript {
     /// The same commands, by the tool.
-    pub(super) fn new(commands: &[Command]) -> Self {
+    pub(crate) fn new(commands: &[Command]) -> Self {
         let text = ipset_sys::restore_script(commands);
         Self::of(IpsetRestore, (text, commands.len() as u64))
     }

@@ -169,6 +169,9 @@ pub const FACILITIES: &[Facility] = &[
     set_type("ip_set hash:ip,port,ip", "ip_set_hash_ipportip"),
     set_type("ip_set hash:ip,port,net", "ip_set_hash_ipportnet"),
     set_type("ip_set bitmap:port", "ip_set_bitmap_port"),
+    set_type("ip_set hash:net", "ip_set_hash_net"),
+    set_type("ip_set bitmap:ip", "ip_set_bitmap_ip"),
+    set_type("ip_set list:set", "ip_set_list_set"),
     named("ip_vs", "ip_vs", Generic("IPVS")),
     named("dummy", "dummy", Link("dummy")),
 ];

@@ -58,7 +58,7 @@ impl<'a> HandOver<'a> {
     /// This kernel has no live frames, or does not let this process use them; or the kernel refused the rule
     /// that drops.
     pub fn dropped(lab: &'a Lab) -> Result<Self, HarnessError> {
-        let sink = Sink::of_packets_from(&lab.backends, Plan::of(lab.family()).clients)?;
+        let sink = Sink::of_packets_from(&lab.backends, &[Plan::of(lab.family()).clients])?;
         Self::with(lab, NAPI, sink)
     }
 
@@ -67,7 +67,7 @@ impl<'a> HandOver<'a> {
     /// # Errors
     /// As [`HandOver::dropped`].
     pub fn received(lab: &'a Lab) -> Result<Self, HarnessError> {
-        let sink = Sink::of_packets_from(&lab.node, Plan::of(lab.family()).clients)?;
+        let sink = Sink::of_packets_from(&lab.node, &[Plan::of(lab.family()).clients])?;
         Self::with(lab, FEW, sink)
     }
 
@@ -77,7 +77,7 @@ impl<'a> HandOver<'a> {
     /// # Errors
     /// As [`HandOver::dropped`].
     pub fn answered(lab: &'a Lab) -> Result<Self, HarnessError> {
-        let sink = Sink::of_packets_to(&lab.client, Plan::of(lab.family()).clients)?;
+        let sink = Sink::of_packets_to(&lab.client, &[Plan::of(lab.family()).clients])?;
         Self::with(lab, SYNS, sink)
     }
 

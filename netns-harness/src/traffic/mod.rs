@@ -10,6 +10,7 @@ mod handed;
 mod paced;
 mod sink;
 mod sources;
+mod stream;
 
 pub use crate::lab::ENDPOINT_PORT;
 pub use ask::{Ask, Seen};
@@ -18,3 +19,4 @@ pub use eviction::Eviction;
 pub use flows::Flows;
 pub use handed::{HandOver, Handed, MOST_CONNECTIONS, MOST_HANDED};
 pub use paced::{Paced, Pacer};
+pub use stream::{Stream, Streamed};

@@ -157,7 +157,7 @@ impl Pacer {
 }
 
 /// Whether a packet was not taken for want of room.
-fn is_full(error: &std::io::Error) -> bool {
+pub(super) fn is_full(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 

@@ -16,7 +16,7 @@ const CHAIN: &str = "prerouting";
 /// `NF_IP_PRI_RAW`: before connection tracking, were there any.
 const PRIORITY: i32 = -300;
 
-/// While it lives, packets from a range, or to one, are dropped there.
+/// While it lives, packets from some ranges, or to them, are dropped there.
 #[derive(Debug)]
 pub(super) struct Sink<'a> {
     namespace: &'a NetNs,
@@ -24,30 +24,37 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    /// In a namespace, for packets from `range`.
+    /// In a namespace, for packets from each of these ranges.
     ///
     /// # Errors
-    /// The kernel refused the rule.
-    pub(super) fn of_packets_from(namespace: &'a NetNs, range: Cidr) -> Result<Self, HarnessError> {
-        Self::of(namespace, range, Statement::SourceAddress)
+    /// The kernel refused the rules.
+    pub(super) fn of_packets_from(
+        namespace: &'a NetNs,
+        ranges: &[Cidr],
+    ) -> Result<Self, HarnessError> {
+        Self::of(namespace, ranges, Statement::SourceAddress)
     }
 
-    /// The same for packets to `range`.
+    /// The same for packets to them.
     ///
     /// # Errors
-    /// The kernel refused the rule.
-    pub(super) fn of_packets_to(namespace: &'a NetNs, range: Cidr) -> Result<Self, HarnessError> {
-        Self::of(namespace, range, Statement::DestinationAddress)
+    /// The kernel refused the rules.
+    pub(super) fn of_packets_to(
+        namespace: &'a NetNs,
+        ranges: &[Cidr],
+    ) -> Result<Self, HarnessError> {
+        Self::of(namespace, ranges, Statement::DestinationAddress)
     }
 
     fn of(
         namespace: &'a NetNs,
-        range: Cidr,
-        such: impl FnOnce(Comparison, Network) -> Statement,
+        ranges: &[Cidr],
+        such: fn(Comparison, Network) -> Statement,
     ) -> Result<Self, HarnessError> {
+        let family = ranges.first().map_or(Family::Ipv4, |range| range.family());
         let sink = Self {
             namespace,
-            family: match range.family() {
+            family: match family {
                 Family::Ipv4 => TableFamily::Ip,
                 Family::Ipv6 => TableFamily::Ip6,
             },
@@ -62,38 +69,43 @@ impl<'a> Sink<'a> {
             }),
             None,
         );
-        let network = Network::new(range.network, range.prefix);
-        let rule = Rule::new(vec![
-            such(Comparison::Equal, network),
-            Statement::Counter(0, 0),
-            Statement::Verdict(Verdict::Drop),
-        ]);
-        sink.send(
-            "drop what nobody is to answer",
-            vec![
-                Act::AddTable(None),
-                chain,
-                Act::AddRule(Name::new(CHAIN), rule),
-            ],
-        )?;
+        let rule = |range: &Cidr| {
+            let network = Network::new(range.network, range.prefix);
+            let rule = Rule::new(vec![
+                such(Comparison::Equal, network),
+                Statement::Counter(0, 0),
+                Statement::Verdict(Verdict::Drop),
+            ]);
+            Act::AddRule(Name::new(CHAIN), rule)
+        };
+        let made = [Act::AddTable(None), chain];
+        let acts = made.into_iter().chain(ranges.iter().map(rule));
+        sink.send("drop what nobody is to answer", acts.collect())?;
         Ok(sink)
     }
 
     /// How many packets have come so far.
     ///
     /// # Errors
-    /// The kernel does not list the counter.
+    /// The kernel does not list the counters.
     pub(super) fn packets(&self) -> Result<u64, HarnessError> {
+        Ok(self.of_each()?.into_iter().sum())
+    }
+
+    /// The same of each range.
+    ///
+    /// # Errors
+    /// The kernel does not list the counters.
+    pub(super) fn of_each(&self) -> Result<Vec<u64>, HarnessError> {
         let act = "read how many packets have arrived";
         let rules = self.within(act, || {
             Connection::open()
                 .and_then(|mut connection| connection.chain_rules(self.family, TABLE, CHAIN))
                 .map_err(HarnessError::netlink(act))
         })?;
-        rules
-            .first()
-            .and_then(Rule::packets)
-            .ok_or_else(|| HarnessError::listing("the sink")(format!("{} rules", rules.len())))
+        let counted: Option<Vec<u64>> = rules.iter().map(Rule::packets).collect();
+        let counted = counted.filter(|counted| !counted.is_empty());
+        counted.ok_or_else(|| HarnessError::listing("the sink")(format!("{} rules", rules.len())))
     }
 
     fn send(&self, act: &str, acts: Vec<Act>) -> Result<(), HarnessError> {

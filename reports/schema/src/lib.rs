@@ -18,6 +18,7 @@
 pub mod comparison;
 mod histogram;
 mod identity;
+mod list;
 mod metric;
 pub mod migrate;
 mod mode;
@@ -32,6 +33,7 @@ mod words;
 
 pub use histogram::Histogram;
 pub use identity::{CONTROL, CellKey};
+pub use list::{Hit, ListChange, ListKind, ListKindRow, ListWay};
 pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
 pub use mode::{Marker, Mode, ModeRow, Proxier};
 pub use options::{INSTALLED, MOST, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};
@@ -67,6 +69,10 @@ pub fn glossary() -> Vec<[&'static str; 3]> {
         Transport::glossary(),
         Engine::glossary(),
         Cache::glossary(),
+        ListKind::glossary(),
+        Hit::glossary(),
+        ListChange::glossary(),
+        ListWay::glossary(),
         SandboxKind::glossary(),
         Accelerator::glossary(),
         Stage::glossary(),

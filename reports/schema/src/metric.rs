@@ -247,6 +247,20 @@ vocabulary! {
             meaning: "flows of an open loop that were sent more than 100 µs after their time",
             ..TIME
         },
+        /// Packets that fared neither as they were to before a change nor as they were to after it, of all changes of a cell.
+        Wrong = "wrong" {
+            unit: Unit::Count,
+            meaning: "packets that fared neither as before a change nor as after it",
+            answers: true,
+            ..TIME
+        },
+        /// The longest time between two packets beyond that which was to be between them, while something is changed: each is sent, and goes
+        /// through the node, in one call.
+        Stall = "stall" {
+            meaning: "the longest time between two packets beyond that which was to be, while something is changed",
+            answers: true,
+            ..TIME
+        },
         /// Processes beside a real kube-proxy that ended while it made the change, by the kernel's accounts (`acct(5)`).
         Processes = "processes" {
             unit: Unit::Count,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
 use crate::{
-    Cache, Engine, Family, Mix, NodeKind, PacketPath, Position, Protocol, Reach, ReachedBy, Stack,
-    Transport,
+    Cache, Engine, Family, Hit, ListChange, ListKind, ListWay, Mix, NodeKind, PacketPath, Position,
+    Protocol, Reach, ReachedBy, Stack, Transport,
 };
 
 /// What is known of an option.
@@ -78,6 +78,12 @@ vocabulary! {
             usual: Some("warm"),
             ..AROUND
         },
+        /// What is done to a list: `load`, `add`, `remove`.
+        Change = "change" {
+            words: |value| words_of(OptionKey::Change, value, ListChange::words),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// Services a transaction: `all`, or their number.
         Chunk = "chunk" {
             words: |value| match value {
@@ -96,8 +102,26 @@ vocabulary! {
         },
         /// Engine below a mode's iptables rules, where either would do: `legacy`, `nft`.
         Engine = "engine" { words: |value| format!("{value} engine"), role: Role::Way, ..OF_RULES },
+        /// Entries of a list: their number.
+        Entries = "entries" {
+            words: |value| format!("{value} entries"),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// Address family of the services that are changed and asked: `ipv4` or `ipv6`. Absent: `ipv4`; first packets always say it.
         Family = "family" { words: |value| format!("family {value}"), ..AROUND },
+        /// For which address a list is asked: `first`, `last`, `any`, `miss`.
+        Hit = "hit" {
+            words: |value| words_of(OptionKey::Hit, value, Hit::words),
+            role: Role::Asks,
+            ..AROUND
+        },
+        /// What holds a list: `rules`, `hash-ip`, `interval`, …
+        Kind = "kind" {
+            words: |value| words_of(OptionKey::Kind, value, ListKind::words),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// Versions of kube-proxy whose rules and syncs these are: `1.36`, `1.32-1.37`.
         KubeProxy = "kube_proxy" {
             words: |value| format!("kube-proxy {}", value.replacen('-', " to ", 1)),
@@ -227,6 +251,12 @@ vocabulary! {
         VipStride = "vip_stride" {
             words: |value| format!("vip_stride {value}"),
             of_variants: true,
+            ..AROUND
+        },
+        /// How the entries of a list are replaced: `one-by-one`, `swap`, `flush-add`, `flush-add-at-once`, `transaction`, `restore`.
+        Way = "way" {
+            words: |value| words_of(OptionKey::Way, value, ListWay::words),
+            role: Role::Asks,
             ..AROUND
         },
     }
@@ -486,6 +516,36 @@ impl Options {
     #[must_use]
     pub fn possible_cpus(&self) -> Option<u32> {
         self.word(OptionKey::PossibleCpus)
+    }
+
+    /// What holds a list.
+    #[must_use]
+    pub fn list_kind(&self) -> Option<ListKind> {
+        self.word(OptionKey::Kind)
+    }
+
+    /// Entries of a list.
+    #[must_use]
+    pub fn entries(&self) -> Option<u32> {
+        self.word(OptionKey::Entries)
+    }
+
+    /// For which address a list is asked.
+    #[must_use]
+    pub fn hit(&self) -> Option<Hit> {
+        self.word(OptionKey::Hit)
+    }
+
+    /// How its entries are replaced.
+    #[must_use]
+    pub fn list_way(&self) -> Option<ListWay> {
+        self.word(OptionKey::Way)
+    }
+
+    /// What is done to a list.
+    #[must_use]
+    pub fn list_change(&self) -> Option<ListChange> {
+        self.word(OptionKey::Change)
     }
 
     /// Flows that are open while one of them is asked.

@@ -29,6 +29,8 @@ pub enum Topic {
     Packets,
     /// What the kernel holds, and what it costs to keep it.
     Holdings,
+    /// Lists of addresses, beside which no services are installed.
+    Lists,
 }
 
 /// A metric that is asked of a scenario.
@@ -348,6 +350,44 @@ vocabulary! {
                 ask(Metric::Chains, "Chains listed for {N} services", &[Table, Terminal]).under("chains"),
                 ask(Metric::Sets, "Sets listed for {N} services", &[Table, Terminal]).under("sets"),
                 ask(Metric::Elements, "Elements listed for {N} services", &[Table, Terminal]).under("elements"),
+            ],
+        },
+        /// Packets to addresses in a list, and in none.
+        MatchList = "match-list" {
+            question: "What does it cost to look a packet's address up in a list of 10 to 1,000,000 entries, by what holds it?",
+            in_default_run: false,
+            topic: Topic::Lists,
+            words: "A packet through a list",
+            over_n: "",
+            asks: &[ask(
+                Metric::PathTime,
+                "A packet through a list",
+                &[],
+            )],
+        },
+        /// A list filled, and one entry added to it and removed.
+        ListUpdate = "list-update" {
+            question: "How long does it take to fill a list of 10 to 1,000,000 entries, to add one and to remove one, and what does it hold?",
+            in_default_run: false,
+            topic: Topic::Lists,
+            words: "A list's change",
+            over_n: "",
+            asks: &[
+                ask(Metric::UpdateTime, "A list's change", &[]),
+                ask(Metric::KernelMemory, "Kernel memory of a list", &[]),
+            ],
+        },
+        /// A list replaced again and again while packets are looked up in it.
+        LiveSet = "live-set" {
+            question: "How many packets fare wrong, and how long does one wait, while the entries of a list are replaced under them?",
+            in_default_run: false,
+            topic: Topic::Lists,
+            words: "A list replaced while it is in use",
+            over_n: "",
+            asks: &[
+                ask(Metric::Wrong, "A list replaced while it is in use: packets that fare wrong", &[]),
+                ask(Metric::Stall, "A list replaced while it is in use: longest stall", &[]),
+                ask(Metric::UpdateTime, "A list replaced while it is in use", &[]),
             ],
         },
     }

@@ -153,22 +153,25 @@ vocabulary! {
         Services = "services",
         /// E, the endpoints of each service.
         Endpoints = "endpoints",
+        /// The entries of a list.
+        Entries = "entries",
     }
 }
 
 impl Over {
     /// How many of them a cell has.
     #[must_use]
-    pub const fn of(self, key: &CellKey) -> u32 {
+    pub fn of(self, key: &CellKey) -> u32 {
         match self {
             Self::Services => key.services,
             Self::Endpoints => key.endpoints,
+            Self::Entries => key.options.entries().unwrap_or(0),
         }
     }
 }
 
 vocabulary! {
-    /// The curve of a fit; over endpoints, E stands for N.
+    /// The curve of a fit; over endpoints E, over entries their number stands for N.
     FitModel, "model", {
         /// a + b·N; the estimate is b.
         Linear = "linear",
@@ -205,6 +208,14 @@ vocabulary! {
         CountOfEndpoints = "count/E" { of: Some(Unit::Count) },
         /// Bytes an endpoint more of every service.
         BytesOfEndpoints = "bytes/E" { of: Some(Unit::Bytes) },
+        /// Nanoseconds an entry.
+        NanosecondsOfEntries = "ns/entry" { of: Some(Unit::Nanoseconds) },
+        /// Executed instructions an entry.
+        InstructionsOfEntries = "instructions/entry" { of: Some(Unit::Instructions) },
+        /// Things an entry.
+        CountOfEntries = "count/entry" { of: Some(Unit::Count) },
+        /// Bytes an entry.
+        BytesOfEntries = "bytes/entry" { of: Some(Unit::Bytes) },
         /// A power.
         Exponent = "exponent" { of: None },
     }
@@ -223,6 +234,10 @@ impl FitUnit {
             (Over::Endpoints, Unit::Instructions) => Self::InstructionsOfEndpoints,
             (Over::Endpoints, Unit::Count) => Self::CountOfEndpoints,
             (Over::Endpoints, Unit::Bytes) => Self::BytesOfEndpoints,
+            (Over::Entries, Unit::Nanoseconds) => Self::NanosecondsOfEntries,
+            (Over::Entries, Unit::Instructions) => Self::InstructionsOfEntries,
+            (Over::Entries, Unit::Count) => Self::CountOfEntries,
+            (Over::Entries, Unit::Bytes) => Self::BytesOfEntries,
         }
     }
 }
@@ -278,7 +293,7 @@ pub struct Fit {
     /// Of a first packet: how much steeper it is than the floor of the same blocks.
     #[serde(default)]
     pub above_floor: Option<AboveFloor>,
-    /// Smallest N (over endpoints: E) used.
+    /// Smallest N (over endpoints E, over entries their number) used.
     pub from: u32,
     /// Largest of them.
     pub to: u32,
@@ -292,7 +307,7 @@ pub struct Fit {
 /// Lack of fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Misfit {
-    /// The N (over endpoints: E) whose value lies farthest from the curve.
+    /// The N (over endpoints E, over entries their number) whose value lies farthest from the curve.
     pub at: u32,
     /// Its value ÷ the curve there, less 1.
     pub relative: f64,

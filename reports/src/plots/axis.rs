@@ -55,6 +55,11 @@ impl Axis {
         Self::numbers("endpoints of each service E", numbers)
     }
 
+    /// Entries of a list, the same.
+    pub(super) fn entries(numbers: &[u32]) -> Self {
+        Self::numbers("entries of the list", numbers)
+    }
+
     /// Possible CPUs, the same.
     pub(super) fn cpus(cpus: &[u32]) -> Self {
         Self::numbers("possible CPUs", cpus)

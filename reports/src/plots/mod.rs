@@ -15,6 +15,7 @@ mod first_packet_by_size;
 mod in_brief;
 mod kernel_memory;
 mod kernels;
+mod lists;
 mod memory_by_cpus;
 mod memory_by_source;
 mod notes;
@@ -191,6 +192,7 @@ pub fn figures_of(run: &Run, summary: &Summary, most: usize) -> Vec<Figure> {
             figures.push(figure);
         }
     }
+    figures.extend(lists::figures(summary));
     figures.extend(side_by_side(summary));
     figures
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schema::summary::Over;
-use schema::{CellKey, CellRecord, Histogram, Metric, Outcome, Unit};
+use schema::{CellKey, CellRecord, Histogram, Metric, OptionKey, Outcome, Unit};
 
 use crate::load::Run;
 use crate::statistics::{Known, Sample};
@@ -229,7 +229,7 @@ impl<'a> Cells<'a> {
         bounds
     }
 
-    /// Cells that differ in nothing but N, or but their endpoints, one ascending list each.
+    /// Cells that differ in nothing but N, or but their endpoints, or the entries of a list, one ascending list each.
     pub(super) fn families(&self, over: Over) -> Vec<Vec<&'a CellKey>> {
         let mut families: BTreeMap<CellKey, Vec<&'a CellKey>> = BTreeMap::new();
         for key in self.keys() {
@@ -237,10 +237,18 @@ impl<'a> Cells<'a> {
             match over {
                 Over::Services => shape.services = 0,
                 Over::Endpoints => shape.endpoints = 0,
+                Over::Entries if shape.options.entries().is_none() => continue,
+                Over::Entries => shape.options.remove(OptionKey::Entries),
             }
             families.entry(shape).or_default().push(key);
         }
-        families.into_values().collect()
+        let mut families: Vec<Vec<&CellKey>> = families.into_values().collect();
+        if over == Over::Entries {
+            families
+                .iter_mut()
+                .for_each(|keys| keys.sort_by_key(|key| over.of(key)));
+        }
+        families
     }
 }
 

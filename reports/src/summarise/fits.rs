@@ -1,17 +1,17 @@
 //! Cost against N: latency, memory and rule counts as a + b·N, the cost of updates as a + c·N^k over the whole range,
 //! and as a power of N for each adjacent pair of sizes (a curve that bends shows there). The same against E, the endpoints
-//! of each service, without pairs: numbers of endpoints may be neighbours, as 319 and 320.
+//! of each service, and against the entries of a list, without pairs: numbers of endpoints may be neighbours, as 319 and 320.
 
 use std::collections::BTreeMap;
 
 use schema::summary::{AboveFloor, Fit, FitModel, FitUnit, Misfit, Over, Row};
-use schema::{CellKey, Growth, Metric, Mode, Unit};
+use schema::{CellKey, Growth, Metric, Mode, OptionKey, Unit};
 
 use super::cells::Cells;
 use super::ratios::floor_of;
 use crate::statistics::{Curve, Known, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 
-/// Numbers of endpoints behind a fit. Nothing is in proportion to them: a service holds something of its own.
+/// Numbers of endpoints, or of entries, behind a fit. Nothing is in proportion to them: a service, or an empty list, holds something of its own.
 const ENDPOINTS: usize = 4;
 
 /// Every fit of a family.
@@ -22,7 +22,7 @@ pub(super) fn fits(cells: &Cells<'_>, over: Over, family: &[&CellKey]) -> Vec<Fi
     };
     let least = match over {
         Over::Services => 1,
-        Over::Endpoints => ENDPOINTS,
+        Over::Endpoints | Over::Entries => ENDPOINTS,
     };
     if family.len() < least {
         return fits;
@@ -58,7 +58,10 @@ pub(super) fn mark_noisy(fits: &mut [Fit], rows: &[Row]) {
             row.metric == Some(fit.metric)
                 && (key.mode, key.scenario) == (fit.mode, fit.scenario)
                 && (&key.environment, &key.variant) == (&fit.environment, &fit.variant)
-                && key.options == fit.options
+                && match fit.over {
+                    Over::Entries => key.options.without(&[OptionKey::Entries]) == fit.options,
+                    _ => key.options == fit.options,
+                }
         });
     }
 }
@@ -198,7 +201,10 @@ fn one(key: &CellKey, series: &Series, model: &Model) -> Option<Fit> {
         metric: series.metric,
         environment: key.environment.clone(),
         variant: key.variant.clone(),
-        options: key.options.clone(),
+        options: match series.over {
+            Over::Entries => key.options.without(&[OptionKey::Entries]),
+            _ => key.options.clone(),
+        },
         over: series.over,
         services: (series.over != Over::Services).then_some(key.services),
         endpoints: (series.over != Over::Endpoints).then_some(key.endpoints),

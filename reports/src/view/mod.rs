@@ -6,6 +6,7 @@ pub(crate) mod asked;
 pub mod brief;
 mod cpus;
 pub(crate) mod finding;
+pub(crate) mod lists;
 mod order;
 mod question;
 mod service_types;
@@ -25,6 +26,7 @@ use schema::{
 use crate::quantity::counted;
 
 pub(crate) use cpus::by_cpus;
+pub use lists::lists;
 pub use order::{Standing, are_apart, as_ranked, is_lowest, known, lower_bound, order, ranked};
 pub(crate) use order::{bar, has_bounds, known_of_fit, standing};
 pub use question::Question;
@@ -92,7 +94,7 @@ pub fn scopes(summary: &Summary) -> Vec<Scope> {
     let mut measured: BTreeMap<Scope, usize> = BTreeMap::new();
     let (tells_nodes, tells_reach) = (tells_nodes(summary), tells_reach(summary));
     // The A/A control series is for the noise alone.
-    let ordinary = |row: &&Row| row.key.variant != CONTROL;
+    let ordinary = |row: &&Row| row.key.variant != CONTROL && !lists::is_of_list(row);
     let rows = summary.cells.iter().filter(ordinary);
     let (floors, serving): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.key.mode.is_floor());
     let of = |key: &CellKey| Scope {

@@ -13,7 +13,9 @@ use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
 use crate::view::words::{behind, by_reason, missing, programmed, way};
-use crate::view::{Scope, are_named, finding, is_timed, scopes, service_types, side_by_side};
+use crate::view::{
+    Scope, are_named, finding, is_timed, lists, scopes, service_types, side_by_side,
+};
 
 /// Cells without numbers that are listed one by one; the page has them all.
 const LISTED: usize = 12;
@@ -101,6 +103,11 @@ fn section(run: &Run, summary: &Summary, length: usize) -> String {
     part(&|text| {
         for (scope, types) in &service_types(summary) {
             table(text, types, Some(scope), &safe(&types.caption));
+        }
+    });
+    part(&|text| {
+        for of in &lists(summary) {
+            table(text, of, None, &safe(&of.caption));
         }
     });
     part(&|text| {

@@ -43,7 +43,9 @@ fn tables(summary: &Summary, width: usize) -> Vec<String> {
     let parts = scopes
         .iter()
         .flat_map(|scope| of_scope(summary, scope, named, width));
-    parts.collect()
+    parts
+        .chain(service_types::lists_of(summary, width))
+        .collect()
 }
 
 /// Renders a run as a mail: what was measured on what, five sentences, the tables, and how to take it again; at most 75

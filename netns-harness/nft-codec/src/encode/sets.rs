@@ -242,6 +242,23 @@ impl RawSet {
         set
     }
 
+    /// Adds intervals to the list. One of a single field is two elements, its beginning and the key behind its end; one of several
+    /// fields is one with both ends (NFTA_SET_ELEM_KEY_END), which nft_set_pipapo.c takes.
+    pub(super) fn push_intervals(&mut self, intervals: &[[Key; 2]]) {
+        for [first, last] in intervals {
+            match (first, last) {
+                (Key::Address(first), Key::Address(last)) => {
+                    self.push_bound(intervals::number(*first), false);
+                    self.push_bound(intervals::number(*last) + 1, true);
+                }
+                _ => {
+                    let ((first, len), (last, _)) = (key_bytes(*first), key_bytes(*last));
+                    self.push_ranged(&first[..len], Some(&last[..len]), 0, Datum::Nothing, None);
+                }
+            }
+        }
+    }
+
     /// Adds where an interval begins, or the address behind one to the list.
     fn push_bound(&mut self, at: u128, ends: bool) {
         let octets = at.to_be_bytes();
@@ -315,6 +332,17 @@ impl RawSet {
     }
 
     fn push_flagged(&mut self, key: &[u8], flags: u32, datum: Datum<'_>, comment: Option<&CStr>) {
+        self.push_ranged(key, None, flags, datum, comment);
+    }
+
+    fn push_ranged(
+        &mut self,
+        key: &[u8],
+        last: Option<&[u8]>,
+        flags: u32,
+        datum: Datum<'_>,
+        comment: Option<&CStr>,
+    ) {
         // SAFETY: a fresh element; libnftnl copies key, chain and user data and takes the element over.
         unsafe {
             let element = alive(sys::nftnl_set_elem_alloc());
@@ -324,6 +352,14 @@ impl RawSet {
                 key.as_ptr().cast(),
                 key.len() as u32,
             );
+            if let Some(last) = last {
+                sys::nftnl_set_elem_set(
+                    element,
+                    sys::NFTNL_SET_ELEM_KEY_END as u16,
+                    last.as_ptr().cast(),
+                    last.len() as u32,
+                );
+            }
             if flags != 0 {
                 sys::nftnl_set_elem_set_u32(element, sys::NFTNL_SET_ELEM_FLAGS as u16, flags);
             }

@@ -12,7 +12,7 @@ use crate::{HarnessError, tools};
 
 /// Netlink messages, with the typed operations they were encoded from.
 #[derive(Debug)]
-pub(super) struct Transaction {
+pub(crate) struct Transaction {
     /// Its place in the batch, from 1.
     number: usize,
     pub(super) batch: EncodedBatch,
@@ -20,7 +20,7 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// Encoded; `untimed`: with anonymous maps numbered by us.
-    pub(super) fn new(number: usize, ops: Vec<Op>, untimed: bool) -> Self {
+    pub(crate) fn new(number: usize, ops: Vec<Op>, untimed: bool) -> Self {
         let encoded = match untimed {
             // 16 bits for the numbers of one transaction's sets.
             true => EncodedBatch::encode_numbered(ops, (number as u32 - 1) << 16),
@@ -79,7 +79,7 @@ impl fmt::Display for Transaction {
 
 /// `nft -f -`.
 #[derive(Debug)]
-pub(super) struct Nft;
+pub(crate) struct Nft;
 
 impl Tool for Nft {
     fn read(&self, text: &str) -> Result<(), HarnessError> {
@@ -88,10 +88,10 @@ impl Tool for Nft {
     }
 }
 
-pub(super) type Script = Input<Nft>;
+pub(crate) type Script = Input<Nft>;
 
 impl Script {
-    pub(super) fn new(ops: &[Op]) -> Self {
+    pub(crate) fn new(ops: &[Op]) -> Self {
         Self::of(Nft, (script(ops), ops.len() as u64))
     }
 }

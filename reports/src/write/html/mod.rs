@@ -26,7 +26,9 @@ use crate::quantity::{shortened, whole};
 use crate::summarise::floor_ratios;
 use crate::view::table::{of_questions, of_updates};
 use crate::view::trust::{Disturbed, coverage_text, older};
-use crate::view::{Scope, are_named, executed_by, grouped, is_timed, kinds, scopes, service_types};
+use crate::view::{
+    Scope, are_named, executed_by, grouped, is_timed, kinds, lists, scopes, service_types,
+};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -105,15 +107,20 @@ pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>])
 fn subject(runs: &[(&Run, &Summary)]) -> String {
     match runs {
         [(run, summary)] => {
-            let largest = sizes(summary).last().copied().unwrap_or(0);
-            format!("{} services, {}", whole(largest.into()), run.header.started)
+            let asked = match sizes(summary).last() {
+                Some(largest) => format!("{} services", whole((*largest).into())),
+                None => "lists of addresses".to_owned(),
+            };
+            format!("{asked}, {}", run.header.started)
         }
         _ => format!("{} runs", runs.len()),
     }
 }
 
+/// Numbers of services; beside lists there are none.
 fn sizes(summary: &Summary) -> BTreeSet<u32> {
-    summary.cells.iter().map(|row| row.key.services).collect()
+    let sizes = summary.cells.iter().map(|row| row.key.services);
+    sizes.filter(|services| *services > 0).collect()
 }
 
 fn article(
@@ -174,6 +181,7 @@ fn article(
                 }
                 (beside::tables(run, summary))
                 @for (scope, table) in &service_types(summary) { (table::answers(table, Some(scope))) }
+                @for table in &lists(summary) { (table::answers(table, None)) }
                 (table::places(summary))
             }
             (charts::section(summary, figures.iter().filter(|figure| picture.is_none_or(|top| top.name != figure.name)), &ids))
@@ -213,9 +221,12 @@ fn lead(run: &Run, summary: &Summary) -> String {
         .collect();
     let facts = summary.environments.values();
     let kernels = facts.map(|of| format!("Linux {} on {}", of.kernel, of.cpu));
+    let asked = match sizes.is_empty() {
+        true => "Lists of addresses".to_owned(),
+        false => format!("{} services", sizes.join(", ")),
+    };
     format!(
-        "{} services. {}. Measured {}.",
-        sizes.join(", "),
+        "{asked}. {}. Measured {}.",
         kernels.collect::<Vec<_>>().join("; "),
         run.header.started
     )

@@ -276,6 +276,7 @@ fn over(fit: &Fit) -> String {
     let (what, other) = match fit.over {
         Over::Services => ("N", counted(fit.endpoints.unwrap_or(0).into(), "endpoint")),
         Over::Endpoints => ("E", counted(fit.services.unwrap_or(0).into(), "service")),
+        Over::Entries => return "entries".to_owned(),
     };
     format!("{what}, of {other}")
 }

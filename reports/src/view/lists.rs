@@ -1,0 +1,177 @@
+//! Lists of addresses: what holds one down, how many entries it has across. Nothing is ranked: an entry more or less, and a hit or a miss, are
+//! other questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::summary::{Row, Summary};
+use schema::{Metric, NodeKind, OptionKey, Options, Topic};
+
+use super::grouped;
+use super::table::{Answer, Line, Table};
+use super::words::way;
+use crate::quantity::whole;
+
+/// Whether a row is of a list.
+pub(crate) fn is_of_list(row: &Row) -> bool {
+    row.key.scenario.row().topic == Topic::Lists
+}
+
+/// What lists of a summary are of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Name of the environment.
+    environment: String,
+    /// Name of the variant; "" in a run without any.
+    variant: String,
+    /// Of which family.
+    node: NodeKind,
+}
+
+impl Place {
+    fn of(row: &Row) -> Self {
+        Self {
+            environment: row.key.environment.clone(),
+            variant: row.key.variant.clone(),
+            node: row.key.options.node(),
+        }
+    }
+
+    /// As words: "netns, IPv6, variant head".
+    pub(crate) fn words(&self) -> String {
+        let mut words = vec![self.environment.clone()];
+        words.extend((!self.node.is_ordinary()).then(|| self.node.words()));
+        words.extend((!self.variant.is_empty()).then(|| format!("variant {}", self.variant)));
+        words.join(", ")
+    }
+}
+
+/// The rows of lists of each place.
+pub(crate) fn places(summary: &Summary) -> BTreeMap<Place, Vec<&Row>> {
+    let mut found: BTreeMap<Place, Vec<&Row>> = BTreeMap::new();
+    for row in summary.cells.iter().filter(|row| is_of_list(row)) {
+        found.entry(Place::of(row)).or_default().push(row);
+    }
+    found
+}
+
+/// What is asked of lists: the metric, what the table is called, and what its caption says.
+const TABLES: &[(Metric, &str, &str)] = &[
+    (
+        Metric::PathTime,
+        "What does a packet take that is looked up in a list?",
+        "What the node takes for a packet that passes (path_time), by the number of entries: the median of stays, with its 95 % interval from six stays on. Hits are asked of lists whose entries pass, misses of lists whose entries are dropped; no connection is tracked.",
+    ),
+    (
+        Metric::UpdateTime,
+        "How long does it take to fill a list, and to change one entry of it?",
+        "update_time, by the number of entries that are there, or are filled in: the median of stays, with its 95 % interval from six stays on. A set lies there empty, made with its size where its kind has one.",
+    ),
+    (
+        Metric::Wrong,
+        "How many packets fare wrong while a list is replaced under them?",
+        "Packets (wrong) of two kinds in turn, at least 20,000 a second while the list was replaced 100 times by one of which a tenth is other: to addresses that are in the list before and after, and to addresses that never are.",
+    ),
+    (
+        Metric::Stall,
+        "How long does a packet wait while a list is replaced under it?",
+        "stall: the longest time between two packets beyond that which was to be.",
+    ),
+    (
+        Metric::KernelMemory,
+        "What does a list hold of the kernel's memory?",
+        "kernel_memory of the entries, without the empty set.",
+    ),
+];
+
+/// The tables of a summary; none without lists.
+#[must_use]
+pub fn lists(summary: &Summary) -> Vec<Table<'_>> {
+    let places = places(summary);
+    let several = places.len() > 1;
+    let tables = places.iter().flat_map(|(place, rows)| {
+        let title = |title: &str| match several || !place.node.is_ordinary() {
+            true => format!("{title} ({})", place.words()),
+            false => title.to_owned(),
+        };
+        TABLES
+            .iter()
+            .filter_map(move |(metric, head, caption)| table(rows, *metric, &title(head), caption))
+    });
+    tables.collect()
+}
+
+/// What a cell asks but for the number of entries.
+fn asked(options: &Options) -> Options {
+    options.without(&[OptionKey::Entries, OptionKey::Family, OptionKey::Stack])
+}
+
+fn table<'a>(rows: &[&'a Row], metric: Metric, title: &str, caption: &str) -> Option<Table<'a>> {
+    let first = |row: &&&Row| match row.metric {
+        Some(own) => own == metric,
+        // A cell without numbers stands for what is asked of it first.
+        None => {
+            let mut asks = row.key.scenario.row().asks.iter();
+            asks.next().is_some_and(|ask| ask.metric == metric)
+        }
+    };
+    let rows: Vec<&'a Row> = rows.iter().filter(first).copied().collect();
+    let entries: BTreeSet<u32> = rows
+        .iter()
+        .filter_map(|row| row.key.options.entries())
+        .collect();
+    let columns = entries.iter().map(|entries| {
+        let said = whole((*entries).into());
+        (said.clone(), said)
+    });
+    let of = rows.iter().map(|row| {
+        let options = asked(&row.key.options);
+        ((row.key.options.list_kind(), row.key.mode, options), *row)
+    });
+    let mut lines = grouped(of);
+    lines.sort_by(|((kind, mode, options), _), ((other, of, others), _)| {
+        (kind, mode, options).cmp(&(other, of, others))
+    });
+    let lines: Vec<Line<'a>> = lines
+        .into_iter()
+        .map(|((kind, mode, options), rows)| {
+            let done = [OptionKey::Hit, OptionKey::Change, OptionKey::Way];
+            let done = done.iter().filter_map(|key| options.words_of(*key));
+            let ways = way(&options);
+            let through = (!ways.is_empty()).then(|| format!(" ({ways})"));
+            Line {
+                asked: format!(
+                    "{}: {}",
+                    kind.map_or_else(|| "list".to_owned(), |kind| kind.words()),
+                    done.collect::<Vec<_>>().join(", "),
+                ),
+                of: format!("{mode}{}", through.unwrap_or_default()),
+                cells: entries
+                    .iter()
+                    .map(|entries| {
+                        let here = rows
+                            .iter()
+                            .filter(|row| row.key.options.entries() == Some(*entries));
+                        let answers: Vec<Answer<'a>> = here
+                            .map(|row| Answer {
+                                noisy: row.noisy,
+                                ..Answer::figure(row, metric)
+                            })
+                            .collect();
+                        Some(answers)
+                    })
+                    .collect(),
+            }
+        })
+        .collect();
+    (!lines.is_empty()).then(|| Table {
+        services: 0,
+        title: title.to_owned(),
+        label: title.to_owned(),
+        first: ["List", "lists"],
+        caption: caption.to_owned(),
+        hints: Vec::new(),
+        columns: columns.collect(),
+        places: None,
+        lines,
+    })
+}
