@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use clap::Args;
-use schema::{Cache, Hit, ListKind, PacketPath, ScenarioKind};
+use schema::{Cache, Hit, ListChange, ListKind, PacketPath, ScenarioKind};
 use serde::Serialize;
 
 const CHURN: &str = "10";
@@ -76,6 +76,15 @@ pub struct Chosen {
     #[arg(long, value_name = "ENTRIES[,ENTRIES…]", value_delimiter = ',', default_value = ENTRIES, allow_negative_numbers = true, value_parser = within(1..=1_000_000))]
     pub entries: Vec<u32>,
 
+    /// What scenario list-update times: filling an empty list (`load`), adding an entry to a full one (`add`), removing one (`remove`).
+    #[arg(
+        long,
+        value_name = "CHANGE[,CHANGE…]",
+        value_delimiter = ',',
+        default_value = "load,add,remove"
+    )]
+    pub list_changes: Vec<ListChange>,
+
     /// For which addresses scenario match-list asks: that of the entry that was put in `first`, or `last`, of `any` entry, or of none, a `miss`.
     #[arg(
         long,
@@ -128,6 +137,11 @@ impl Chosen {
                 "--rates",
                 listed(&self.rates) != RATES,
                 ScenarioKind::ConnectRate,
+            ),
+            (
+                "--list-changes",
+                self.list_changes != ListChange::ALL,
+                ScenarioKind::ListUpdate,
             ),
             ("--hits", self.hits != Hit::ALL, ScenarioKind::MatchList),
             (

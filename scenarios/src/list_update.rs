@@ -9,7 +9,7 @@ use netns_harness::datapath::Transport;
 use netns_harness::lists::{List, Listed};
 use netns_harness::meters;
 use netns_harness::traffic::HandOver;
-use schema::{ListChange, ListKind, Metric, Mode, OptionKey, Options, ScenarioKind, Stage};
+use schema::{ListChange, ListKind, Metric, OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Asked;
 use crate::error::{At as _, CellError, Result};
@@ -46,13 +46,14 @@ impl Scenario for ListUpdate {
     }
 
     fn cells(&self, asked: Asked, request: &Request) -> Vec<Options> {
-        if asked.mode == Mode::None || asked.transport == Transport::KubeProxy {
+        if asked.mode.is_floor() || asked.transport == Transport::KubeProxy {
             return Vec::new();
         }
         let changes = |options: Options| {
             let options = options.with(OptionKey::Transport, asked.transport);
             let all = ListChange::ALL.iter();
-            all.map(move |change| options.clone().with(OptionKey::Change, change))
+            let asked = all.filter(|change| request.chosen.list_changes.contains(change));
+            asked.map(move |change| options.clone().with(OptionKey::Change, change))
         };
         let all = lists(asked, request).into_iter();
         // Merging is the tool's.

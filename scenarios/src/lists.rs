@@ -51,7 +51,7 @@ pub(crate) fn lists(asked: Asked, request: &Request) -> Vec<Options> {
         entries.dedup();
         entries.retain(|entries| *entries >= kind.row().prefixes.into());
         all.extend(entries.into_iter().map(|entries| {
-            Options::from([(OptionKey::Kind, kind.name())]).with(OptionKey::Entries, entries)
+            Options::from([(OptionKey::ListKind, kind.name())]).with(OptionKey::Entries, entries)
         }));
     }
     all
@@ -87,7 +87,8 @@ pub(crate) fn made(stay: &Stay<'_>, options: &Options, listed: Listed) -> Result
         Some(_) => {}
     }
     let members = Members::new(kind, family, entries);
-    let list = List::new(mode, stay.spec.engine.unwrap_or_default(), members, listed);
+    let engine = stay.spec.engine.or(facts(mode).rules).unwrap_or_default();
+    let list = List::new(engine, members, listed);
     let missing = stay.lab.on_node(|| Ok(list.missing()))?;
     if let Some(why) = missing {
         return Err(CellError::unsupported(why));

@@ -8,7 +8,7 @@
 
 use netns_harness::lists::Listed;
 use netns_harness::traffic::HandOver;
-use rand::RngExt as _;
+use rand::{Rng, RngExt as _};
 use schema::{Hit, OptionKey, Options, ScenarioKind, Stage};
 
 use crate::cost::Asked;
@@ -18,6 +18,9 @@ use crate::path::{self, TOGETHER, sample_path};
 use crate::recorder::Recorder;
 use crate::scenario::{Needs, Request, Scenario};
 use crate::stay::Stay;
+
+/// Addresses in no entry that are asked, where there are no more entries.
+const STRANGERS: u32 = 1_000;
 
 /// The scenario.
 #[derive(Debug)]
@@ -69,12 +72,12 @@ impl Scenario for MatchList {
         let members = list.members;
         let entries = members.entries();
         sample_path(stay, &mut hand, recorder, |stay, hand| {
+            let mut draw = Draw(0);
             let mut one = || match hit {
                 Hit::First => members.nth(0).first,
                 Hit::Last => members.nth(entries.saturating_sub(1)).first,
-                Hit::Any => members.nth(stay.rng.random_range(0..entries)).first,
-                // As many different ones as there are entries, or as there may be.
-                Hit::Miss => members.stranger(stay.rng.random_range(0..entries.max(1_000))),
+                Hit::Any => members.nth(draw.another(&mut stay.rng, entries)).first,
+                Hit::Miss => members.stranger(draw.another(&mut stay.rng, entries.max(STRANGERS))),
             };
             let to: Vec<_> = (0..TOGETHER).map(|_| lists::to(one())).collect();
             Ok(hand.first_packets(&mut stay.client, &to)?)
@@ -82,11 +85,35 @@ impl Scenario for MatchList {
     }
 }
 
+/// Draws numbers of which none is the one before it: packets to one address that follow each other go through the stack together.
+struct Draw(u32);
+
+impl Draw {
+    fn another(&mut self, rng: &mut impl Rng, of: u32) -> u32 {
+        let beyond = rng.random_range(1..of.max(2));
+        self.0 = (self.0 + beyond) % of.max(1);
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use netns_harness::datapath::Transport;
+    use rand::SeedableRng as _;
     use schema::{ListKind, Mode};
+
+    #[test]
+    fn no_address_follows_itself_but_where_there_is_one() {
+        let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+        for of in [2, 10, 1_000] {
+            let mut draw = Draw(0);
+            let drawn: Vec<u32> = (0..100).map(|_| draw.another(&mut rng, of)).collect();
+            assert!(drawn.windows(2).all(|pair| pair[0] != pair[1]));
+            assert!(drawn.iter().all(|nth| *nth < of));
+        }
+        assert_eq!(Draw(0).another(&mut rng, 1), 0);
+    }
 
     #[test]
     fn a_list_is_asked_once_however_it_is_filled_and_none_beside_no_list() {

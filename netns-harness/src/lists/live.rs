@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use schema::{ListWay, Mode};
+use schema::{Holder, ListWay};
 
-use super::{List, Member, rules, sets, tables};
+use super::members::Changed;
+use super::{List, rules, sets, tables};
 use crate::HarnessError;
 use crate::datapath::Batch;
 
@@ -27,24 +28,14 @@ impl Replacement {
     }
 }
 
-/// What its ways of being changed need of a list, as members.
-pub(super) struct Members {
-    /// That leave.
-    pub(super) leaving: Vec<Member>,
-    /// That come.
-    pub(super) coming: Vec<Member>,
-    /// All that are to be there.
-    pub(super) all: Vec<Member>,
-}
-
 impl List {
     /// Makes what a way needs besides the list. Untimed.
     ///
     /// # Errors
     /// The kernel or a tool does not have what it takes.
     pub fn prepare(&self, way: ListWay) -> Result<(), HarnessError> {
-        match (self.mode, way) {
-            (Mode::Ipset, ListWay::Swap) => sets::make_spare(self),
+        match (self.holder(), way) {
+            (Holder::Sets, ListWay::Swap) => sets::make_spare(self),
             _ => Ok(()),
         }
     }
@@ -54,16 +45,16 @@ impl List {
     pub fn replace(&self, way: ListWay, replacement: &Replacement) -> Option<Batch> {
         let [leaving, coming] = replacement.differing();
         let members = |numbers: Vec<u32>| numbers.into_iter().map(|nth| self.members.nth(nth));
-        let members = Members {
+        let members = Changed {
             leaving: members(leaving).collect(),
             coming: members(coming).collect(),
             all: members(replacement.to.clone().collect()).collect(),
         };
-        match self.mode {
-            Mode::Ipset => sets::replaced(self, way, &members),
-            Mode::Nftables => tables::replaced(self, way, &members),
-            Mode::None => None,
-            _ => rules::replaced(self, way, &members),
+        match self.holder() {
+            Holder::Sets => sets::replaced(self, way, &members),
+            Holder::Tables => tables::replaced(self, way, &members),
+            Holder::Nobody => None,
+            Holder::Rules => rules::replaced(self, way, &members),
         }
     }
 
@@ -73,17 +64,17 @@ impl List {
     /// As [`List::check`].
     pub fn check_those(&self, entries: Range<u32>) -> Result<(), HarnessError> {
         let all = entries.map(|nth| self.members.nth(nth));
-        let (wanted, listed): (BTreeSet<String>, BTreeSet<String>) = match self.mode {
-            Mode::Ipset => (
+        let (wanted, listed): (BTreeSet<String>, BTreeSet<String>) = match self.holder() {
+            Holder::Sets => (
                 all.map(|m| sets::text(self, m)).collect(),
                 sets::listed(self)?,
             ),
-            Mode::Nftables => (
+            Holder::Tables => (
                 all.map(|m| tables::text(self, m)).collect(),
                 tables::listed(self)?,
             ),
-            Mode::None => return Ok(()),
-            _ => (
+            Holder::Nobody => return Ok(()),
+            Holder::Rules => (
                 all.map(|m| rules::text(self, m)).collect(),
                 rules::listed(self)?,
             ),

@@ -33,6 +33,16 @@ pub struct Member {
     pub prefix: u8,
 }
 
+/// What of a list is other, as members.
+pub(super) struct Changed {
+    /// That leave.
+    pub(super) leaving: Vec<Member>,
+    /// That come.
+    pub(super) coming: Vec<Member>,
+    /// All that are to be there.
+    pub(super) all: Vec<Member>,
+}
+
 impl Member {
     /// "10.128.0.0/31"; of one address that alone.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Lists of addresses in a lab's node: a rule of table filter at its forward hook drops, or lets through, packets to addresses that are in a
 //! list. Nothing is translated and no connection is tracked: every packet is looked up.
 //!
-//! What a mode does is in a file of its own: [`rules`] (a rule each), [`sets`] (ipset), [`tables`] (nftables). The rule and what is empty are
+//! What each that holds lists does is in a file of its own: [`rules`] (a rule each), [`sets`] (ipset), [`tables`] (nftables). The rule and what is empty are
 //! made untimed; [`List::load`], [`List::add`] and [`List::remove`] are batches that can be timed.
 
 mod live;
@@ -10,7 +10,7 @@ mod rules;
 mod sets;
 mod tables;
 
-use schema::{Damage, Engine, Family, ListKind, Mode, Transport};
+use schema::{Damage, Engine, Family, Holder, ListKind, Transport};
 
 use crate::datapath::Batch;
 use crate::lab::facility::facilities;
@@ -44,25 +44,23 @@ impl Listed {
 pub struct List {
     /// What is in it.
     pub members: Members,
-    mode: Mode,
     engine: Engine,
     listed: Listed,
 }
 
 impl List {
-    /// In a mode that holds such lists; `engine`: below the rule that looks into a set of ipset.
+    /// `engine`: that of its rules, or of the one that looks into a set of ipset.
     #[must_use]
-    pub const fn new(mode: Mode, engine: Engine, members: Members, listed: Listed) -> Self {
+    pub const fn new(engine: Engine, members: Members, listed: Listed) -> Self {
         Self {
             members,
-            mode,
-            engine: match mode {
-                Mode::IptablesLegacy => Engine::Legacy,
-                Mode::IptablesNft => Engine::Nft,
-                _ => engine,
-            },
+            engine,
             listed,
         }
+    }
+
+    fn holder(&self) -> Holder {
+        self.kind().row().holder
     }
 
     fn kind(&self) -> ListKind {
@@ -83,11 +81,11 @@ impl List {
     /// # Errors
     /// The kernel or a tool does not have what it takes.
     pub fn make(&self) -> Result<(), HarnessError> {
-        match self.mode {
-            Mode::Ipset => sets::make(self),
-            Mode::Nftables => tables::make(self),
-            Mode::None => Ok(()),
-            _ => rules::make(self),
+        match self.holder() {
+            Holder::Sets => sets::make(self),
+            Holder::Tables => tables::make(self),
+            Holder::Nobody => Ok(()),
+            Holder::Rules => rules::make(self),
         }
     }
 
@@ -119,11 +117,11 @@ impl List {
     }
 
     fn entered(&self, members: &[Member], by: Transport) -> Batch {
-        match self.mode {
-            Mode::Ipset => sets::entered(self, members, by),
-            Mode::Nftables => tables::entered(self, members, by),
-            Mode::None => Batch::default(),
-            _ => rules::entered(self, members, by),
+        match self.holder() {
+            Holder::Sets => sets::entered(self, members, by),
+            Holder::Tables => tables::entered(self, members, by),
+            Holder::Nobody => Batch::default(),
+            Holder::Rules => rules::entered(self, members, by),
         }
     }
 
@@ -131,11 +129,11 @@ impl List {
     #[must_use]
     pub fn remove(&self, nth: u32, by: Transport) -> Batch {
         let member = self.members.nth(self.members.entries() + nth);
-        match self.mode {
-            Mode::Ipset => sets::struck(self, member, by),
-            Mode::Nftables => tables::struck(self, member, by),
-            Mode::None => Batch::default(),
-            _ => rules::struck(self, member, by),
+        match self.holder() {
+            Holder::Sets => sets::struck(self, member, by),
+            Holder::Tables => tables::struck(self, member, by),
+            Holder::Nobody => Batch::default(),
+            Holder::Rules => rules::struck(self, member, by),
         }
     }
 
@@ -156,11 +154,11 @@ impl List {
             Damage::Skew | Damage::Swap => return None,
         };
         let last = self.members.nth(self.members.entries().checked_sub(1)?);
-        Some(match self.mode {
-            Mode::Ipset => sets::damage(self, last, moved),
-            Mode::Nftables => tables::damage(self, last, moved),
-            Mode::None => return None,
-            _ => rules::damage(self, last, moved),
+        Some(match self.holder() {
+            Holder::Sets => sets::damage(self, last, moved),
+            Holder::Tables => tables::damage(self, last, moved),
+            Holder::Nobody => return None,
+            Holder::Rules => rules::damage(self, last, moved),
         })
     }
 }

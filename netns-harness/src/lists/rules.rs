@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use schema::{ListWay, Transport};
 
-use super::live::Members;
+use super::members::Changed;
 use super::{List, Member, beside, words};
 use crate::HarnessError;
 use crate::datapath::Batch;
@@ -55,7 +55,7 @@ pub(super) fn struck(list: &List, member: Member, by: Transport) -> Batch {
 }
 
 /// The whole table anew, or the differences, in one transaction.
-pub(super) fn replaced(list: &List, way: ListWay, members: &Members) -> Option<Batch> {
+pub(super) fn replaced(list: &List, way: ListWay, members: &Changed) -> Option<Batch> {
     let mut text = "*filter\n".to_owned();
     match way {
         ListWay::Restore => {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipset_sys::{Command, Entry};
 use schema::{Family, ListKind, ListWay, Transport};
 
-use super::live::Members as Changed;
+use super::members::Changed;
 use super::{List, Member, Members, beside, output, words};
 use crate::HarnessError;
 use crate::datapath::Batch;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nft_codec::{Act, Element, Key, L4Proto, Name, Op, TableFamily, Verdict};
 use schema::{Family, ListKind, ListWay, Transport};
 
-use super::live::Members as Changed;
+use super::members::Changed;
 use super::{List, Listed, Member, Members, beside, output, words};
 use crate::HarnessError;
 use crate::datapath::Batch;

@@ -33,7 +33,7 @@ mod words;
 
 pub use histogram::Histogram;
 pub use identity::{CONTROL, CellKey};
-pub use list::{Hit, ListChange, ListKind, ListKindRow, ListWay};
+pub use list::{Hit, Holder, ListChange, ListKind, ListKindRow, ListWay};
 pub use metric::{Growth, Metric, MetricRow, Unit, UnitRow};
 pub use mode::{Marker, Mode, ModeRow, Proxier};
 pub use options::{INSTALLED, MOST, ONE_TRANSACTION, OptionKey, OptionRow, Options, RAISED, Role};

@@ -3,11 +3,43 @@
 use crate::vocabulary::vocabulary;
 use crate::{Family, Mode};
 
+/// What holds lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// Nothing.
+    Nobody,
+    /// Rules of iptables, in a chain.
+    Rules,
+    /// Sets of ipset, which a rule of iptables looks into.
+    Sets,
+    /// Sets and maps of a table of nftables.
+    Tables,
+}
+
+impl Holder {
+    /// How a list that it holds can be replaced while it is in use.
+    #[must_use]
+    pub const fn ways(self) -> &'static [ListWay] {
+        match self {
+            Self::Nobody => &[],
+            Self::Rules => &[ListWay::Transaction, ListWay::Restore],
+            Self::Sets => &[ListWay::OneByOne, ListWay::Swap, ListWay::FlushAdd],
+            Self::Tables => &[
+                ListWay::Transaction,
+                ListWay::FlushAddAtOnce,
+                ListWay::FlushAdd,
+            ],
+        }
+    }
+}
+
 /// What is known of a kind of list.
 #[derive(Debug)]
 pub struct ListKindRow {
     /// As words: "hash:ip".
     pub words: &'static str,
+    /// What holds it.
+    pub holder: Holder,
     /// Modes that hold such a list, each with the most entries that are asked of it.
     pub modes: &'static [(Mode, u32)],
     /// Whether a list of it may be of IPv6.
@@ -22,6 +54,7 @@ const IPSET: &[(Mode, u32)] = &[(Mode::Ipset, MOST)];
 const NFTABLES: &[(Mode, u32)] = &[(Mode::Nftables, MOST)];
 const OF_ADDRESSES: ListKindRow = ListKindRow {
     words: "",
+    holder: Holder::Sets,
     modes: &[],
     ipv6: true,
     prefixes: 0,
@@ -31,10 +64,11 @@ vocabulary! {
     /// What holds a list of addresses that packets are looked for in.
     ListKind, "kind of list", of ListKindRow, {
         /// Nothing: no list, and no rule.
-        Bare = "bare" { words: "no list", modes: &[(Mode::None, 0)], ..OF_ADDRESSES },
+        Bare = "bare" { words: "no list", holder: Holder::Nobody, modes: &[(Mode::None, 0)], ..OF_ADDRESSES },
         /// A rule for each address, one after the other.
         Rules = "rules" {
             words: "a rule each",
+            holder: Holder::Rules,
             modes: &[(Mode::IptablesLegacy, 30_000), (Mode::IptablesNft, 10_000)],
             ..OF_ADDRESSES
         },
@@ -58,17 +92,17 @@ vocabulary! {
         /// A set of ipset's type list:set, of eight sets of type hash:ip.
         ListSet = "list-set" { words: "list:set of 8 hash:ip", modes: IPSET, ..OF_ADDRESSES },
         /// A set of nftables, of addresses.
-        Set = "set" { words: "set", modes: NFTABLES, ..OF_ADDRESSES },
+        Set = "set" { words: "set", holder: Holder::Tables, modes: NFTABLES, ..OF_ADDRESSES },
         /// A set of nftables, of address, protocol and port.
-        Concatenated = "concatenated" { words: "concatenated set", modes: NFTABLES, ..OF_ADDRESSES },
+        Concatenated = "concatenated" { words: "concatenated set", holder: Holder::Tables, modes: NFTABLES, ..OF_ADDRESSES },
         /// A set of nftables with flag interval, of networks.
-        Interval = "interval" { words: "interval set", modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
+        Interval = "interval" { words: "interval set", holder: Holder::Tables, modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
         /// The same with auto-merge, which is the tool's.
-        Merged = "merged" { words: "interval set with auto-merge", modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
+        Merged = "merged" { words: "interval set with auto-merge", holder: Holder::Tables, modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
         /// A set of nftables with flag interval, of networks, protocol and ranges of ports.
-        Ranges = "ranges" { words: "concatenated interval set", modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
+        Ranges = "ranges" { words: "concatenated interval set", holder: Holder::Tables, modes: NFTABLES, prefixes: 1, ..OF_ADDRESSES },
         /// A verdict map of nftables, of addresses.
-        VerdictMap = "verdict-map" { words: "verdict map", modes: NFTABLES, ..OF_ADDRESSES },
+        VerdictMap = "verdict-map" { words: "verdict map", holder: Holder::Tables, modes: NFTABLES, ..OF_ADDRESSES },
     }
 }
 

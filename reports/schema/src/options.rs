@@ -116,12 +116,6 @@ vocabulary! {
             role: Role::Asks,
             ..AROUND
         },
-        /// What holds a list: `rules`, `hash-ip`, `interval`, …
-        Kind = "kind" {
-            words: |value| words_of(OptionKey::Kind, value, ListKind::words),
-            role: Role::Asks,
-            ..AROUND
-        },
         /// Versions of kube-proxy whose rules and syncs these are: `1.36`, `1.32-1.37`.
         KubeProxy = "kube_proxy" {
             words: |value| format!("kube-proxy {}", value.replacen('-', " to ", 1)),
@@ -137,6 +131,12 @@ vocabulary! {
             },
             role: Role::Way,
             ..OF_RULES
+        },
+        /// What holds a list: `rules`, `hash-ip`, `interval`, …
+        ListKind = "list_kind" {
+            words: |value| words_of(OptionKey::ListKind, value, ListKind::words),
+            role: Role::Asks,
+            ..AROUND
         },
         /// How many entries kube-proxy's sets hold: `raised`, more than kube-proxy makes them for; absent: its 65,536.
         Maxelem = "maxelem" {
@@ -521,7 +521,7 @@ impl Options {
     /// What holds a list.
     #[must_use]
     pub fn list_kind(&self) -> Option<ListKind> {
-        self.word(OptionKey::Kind)
+        self.word(OptionKey::ListKind)
     }
 
     /// Entries of a list.

@@ -69,7 +69,7 @@ const TABLES: &[(Metric, &str, &str)] = &[
     (
         Metric::Wrong,
         "How many packets fare wrong while a list is replaced under them?",
-        "Packets (wrong) of two kinds in turn, at least 20,000 a second while the list was replaced 100 times by one of which a tenth is other: to addresses that are in the list before and after, and to addresses that never are.",
+        "Packets (wrong) of two kinds in turn, 25,000 a second where the datapath lets so many through, while the list was replaced up to 100 times by one of which a tenth is other: to addresses that are in the list before and after, and to addresses that never are.",
     ),
     (
         Metric::Stall,
