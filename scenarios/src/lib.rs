@@ -36,6 +36,7 @@ mod plant;
 pub mod population;
 mod position;
 mod proof;
+mod read_back;
 mod recorder;
 mod resync;
 mod rule_count;
@@ -80,6 +81,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,
+    &read_back::ReadBack,
 ];
 
 /// The scenario of a kind.

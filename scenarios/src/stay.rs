@@ -235,15 +235,20 @@ impl Stay<'_> {
             recorder.sample(Metric::ReleaseTime, release_ns);
         }
         recorder.sample(Metric::VoluntarySwitches, used.voluntary_switches);
-        // Executed instructions are processor time already.
-        if !self.spec.counted {
-            recorder.sample(Metric::CpuTime, used.cpu_ns);
-            if let Some((user_ns, system_ns)) = used.by_mode() {
-                recorder.sample(Metric::UserTime, user_ns);
-                recorder.sample(Metric::SystemTime, system_ns);
-            }
-        }
+        self.processor_sampled(used, recorder);
         Ok(done)
+    }
+
+    /// Samples what an act used of a processor; where instructions are counted they are processor time already.
+    pub(crate) fn processor_sampled(&self, used: Used, recorder: &mut Recorder) {
+        if self.spec.counted {
+            return;
+        }
+        recorder.sample(Metric::CpuTime, used.cpu_ns);
+        if let Some((user_ns, system_ns)) = used.by_mode() {
+            recorder.sample(Metric::UserTime, user_ns);
+            recorder.sample(Metric::SystemTime, system_ns);
+        }
     }
 
     /// Makes a change, timed: a batch of ours is rendered and applied; where a real kube-proxy writes the rules it is

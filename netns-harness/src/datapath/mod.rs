@@ -23,6 +23,7 @@ pub(crate) mod meaning;
 pub mod nftables;
 pub mod none;
 mod reach;
+pub mod read_back;
 #[cfg(test)]
 mod same_relation;
 mod step;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::vocabulary;
 use crate::{
-    Cache, Engine, Family, Mix, NodeKind, PacketPath, Position, Protocol, Reach, ReachedBy, Stack,
-    Transport,
+    Cache, Engine, Family, Mix, NodeKind, PacketPath, Position, Protocol, Reach, ReachedBy, Reader,
+    Stack, Transport,
 };
 
 /// What is known of an option.
@@ -176,6 +176,12 @@ vocabulary! {
         Reached = "reached" {
             words: |value| words_of(OptionKey::Reached, value, ReachedBy::words),
             of_rules: true,
+            ..OF_A_PACKET
+        },
+        /// What reads back what is installed: see the glossary's readers.
+        Reader = "reader" {
+            words: |value| words_of(OptionKey::Reader, value, Reader::words),
+            role: Role::Asks,
             ..OF_A_PACKET
         },
         /// Services that are scaled down at once: their number.
@@ -488,6 +494,12 @@ impl Options {
         self.word(OptionKey::PossibleCpus)
     }
 
+    /// What reads back what is installed.
+    #[must_use]
+    pub fn reader(&self) -> Option<Reader> {
+        self.word(OptionKey::Reader)
+    }
+
     /// Flows that are open while one of them is asked.
     #[must_use]
     pub fn open_flows(&self) -> Option<u32> {
@@ -518,6 +530,7 @@ impl Options {
             self.possible_cpus(),
             self.mix(),
             self.reached(),
+            self.reader(),
         )
     }
 }

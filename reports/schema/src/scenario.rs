@@ -350,6 +350,31 @@ vocabulary! {
                 ask(Metric::Elements, "Elements listed for {N} services", &[Table, Terminal]).under("elements"),
             ],
         },
+        /// What is installed, read back by tools and over netlink.
+        Listing = "listing" {
+            question: "How long does it take to read back what is installed for N services, by what reads it?",
+            in_default_run: false,
+            topic: Topic::Holdings,
+            words: "Read back {N} services by {reader}",
+            over_n: "",
+            asks: &[
+                ask(
+                    Metric::ListingTime,
+                    "Read back {N} services by {reader}",
+                    &[Table, Terminal, SideBySide],
+                ),
+                ask(
+                    Metric::ListingTimeUpdating,
+                    "Read back {N} services by {reader} while one is added",
+                    &[Table],
+                ),
+                ask(
+                    Metric::ToolRss,
+                    "Read back {N} services by {reader}: the tool's memory",
+                    &[Table],
+                ),
+            ],
+        },
     }
 }
 

@@ -66,6 +66,7 @@ impl Column {
             OptionKey::PossibleCpus,
             OptionKey::Cache,
             OptionKey::Maxelem,
+            OptionKey::Reader,
         ];
         let values = keys.iter().filter_map(|key| {
             let value = self.asked.get(*key)?;
