@@ -44,6 +44,7 @@ mod scale_down;
 mod scenario;
 mod service_add;
 mod service_remove;
+mod set_swap;
 pub mod spec;
 mod stay;
 mod sync;
@@ -81,6 +82,7 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,
+    &set_swap::SetSwap,
     &read_back::ReadBack,
 ];
 

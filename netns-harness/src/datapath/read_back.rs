@@ -93,15 +93,11 @@ enum Source {
 
 /// What was read, not counted yet.
 #[derive(Debug)]
-pub struct Listed {
-    reader: Reader,
-    content: Content,
-}
+pub struct Listed(Content);
 
 #[derive(Debug)]
 enum Content {
     Text(Vec<u8>),
-    Trie(Vec<u8>, BTreeSet<Ipv4Addr>),
     Names(Vec<Name>),
     Raw(Raw),
     Table(Table),
@@ -199,8 +195,11 @@ impl Reading {
             Reader::FibTrie => Source::Trie(not_of_services()?),
             _ => {
                 let words = command(reader, facts);
-                let mut command = tool::program(words[0]);
-                command.args(&words[1..]);
+                let (program, arguments) = words
+                    .split_first()
+                    .expect("who has no socket and no file has a tool");
+                let mut command = tool::program(program);
+                command.args(arguments);
                 Source::Tool(command)
             }
         };
@@ -215,11 +214,11 @@ impl Reading {
         let failed = HarnessError::netlink("read back");
         let content = match &mut self.source {
             Source::Tool(command) => Content::Text(tools::run(command, "")?.stdout),
-            Source::Trie(others) => {
+            Source::Trie(_) => {
                 const FILE: &str = "/proc/thread-self/net/fib_trie";
                 let text = std::fs::read(FILE);
                 let text = text.map_err(|e| HarnessError::system(format!("read {FILE}"), e))?;
-                Content::Trie(text, std::mem::take(others))
+                Content::Text(text)
             }
             Source::Tables(connection, family) => match self.reader {
                 Reader::NetlinkChains => {
@@ -249,10 +248,7 @@ impl Reading {
                 Content::Addresses(own.map_err(failed)?.len())
             }
         };
-        Ok(Listed {
-            reader: self.reader,
-            content,
-        })
+        Ok(Listed(content))
     }
 }
 
@@ -264,33 +260,24 @@ fn not_of_services() -> Result<BTreeSet<Ipv4Addr>, HarnessError> {
     Ok(others.map(|(_, address)| address).collect())
 }
 
-impl Listed {
-    /// Bytes of a tool's output, or of the file; `None` where there is no text.
-    #[must_use]
-    pub fn bytes(&self) -> Option<u64> {
-        match &self.content {
-            Content::Text(text) | Content::Trie(text, _) => Some(text.len() as u64),
-            _ => None,
-        }
-    }
-
-    /// What it holds, counted: of a text from the text.
+impl Reading {
+    /// What was read, counted: of a text from the text.
     ///
     /// # Errors
     /// A text that is not the whole truth, or not what it should be.
-    pub fn counted(&self) -> Result<Vec<(Thing, u64)>, HarnessError> {
-        Ok(match &self.content {
+    pub fn counted(&self, listed: &Listed) -> Result<Vec<(Thing, u64)>, HarnessError> {
+        let many = |thing, count: usize| (thing, count as u64);
+        Ok(match &listed.0 {
             Content::Text(text) => {
                 let text = String::from_utf8_lossy(text);
-                of_text(self.reader, &text)
-                    .map_err(HarnessError::listing(self.reader.row().words))?
+                if let Source::Trie(others) = &self.source {
+                    let of_services = local_addresses(&text).difference(others).count();
+                    return Ok(vec![many(Thing::Address, of_services)]);
+                }
+                let failed = HarnessError::listing(self.reader.row().words);
+                of_text(self.reader, &text).map_err(failed)?
             }
-            Content::Trie(text, others) => {
-                let local = local_addresses(&String::from_utf8_lossy(text));
-                let of_services = local.difference(others).count();
-                vec![(Thing::Address, of_services as u64)]
-            }
-            Content::Names(names) => vec![(Thing::Chain, names.len() as u64)],
+            Content::Names(names) => vec![many(Thing::Chain, names.len())],
             Content::Raw(raw) => vec![
                 (Thing::Rule, raw.rules),
                 (Thing::Chain, raw.chains),
@@ -303,21 +290,32 @@ impl Listed {
                 things.map(|thing| (thing, thing.of(&all))).to_vec()
             }
             Content::Sets(sets) => {
-                let entries: usize = sets.iter().map(|set| set.entries.len()).sum();
+                let entries = sets.iter().map(|set| set.entries.len()).sum();
                 vec![
-                    (Thing::NamedSet, sets.len() as u64),
-                    (Thing::NamedElement, entries as u64),
+                    many(Thing::NamedSet, sets.len()),
+                    many(Thing::NamedElement, entries),
                 ]
             }
             Content::Servers(servers) => {
-                let destinations: usize = servers.iter().map(|(_, all)| all.len()).sum();
+                let destinations = servers.iter().map(|(_, all)| all.len()).sum();
                 vec![
-                    (Thing::Server, servers.len() as u64),
-                    (Thing::Destination, destinations as u64),
+                    many(Thing::Server, servers.len()),
+                    many(Thing::Destination, destinations),
                 ]
             }
-            Content::Addresses(count) => vec![(Thing::Address, *count as u64)],
+            Content::Addresses(count) => vec![many(Thing::Address, *count)],
         })
+    }
+}
+
+impl Listed {
+    /// Bytes of a tool's output, or of the file; `None` where there is no text.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        match &self.0 {
+            Content::Text(text) => Some(text.len() as u64),
+            _ => None,
+        }
     }
 }
 

@@ -215,6 +215,18 @@ vocabulary! {
             clocked: true,
             ..TIME
         },
+        /// Of many swaps of two sets' contents, one after the other, what one takes.
+        SwapTime = "swap_time" {
+            meaning: "what one of many swaps of two sets takes, until the kernel or the tool has answered for all",
+            answers: true,
+            ..TIME
+        },
+        /// The part of it in which neither the tool nor the thread that sends had a processor: the kernel waited, or a processor
+        /// did other work. Of timed runs: counted ones have `waits`.
+        SwapWait = "swap_wait" {
+            meaning: "the part of it in which neither tool nor sending thread used a processor: the kernel's waits",
+            ..TIME
+        },
         /// First packet sent to first reply received.
         Latency = "latency" {
             meaning: "first packet of a new flow to the first reply",

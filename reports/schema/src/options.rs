@@ -203,6 +203,12 @@ vocabulary! {
             of_rules: true,
             ..AROUND
         },
+        /// Sets that are refilled under another name and swapped: their number.
+        Sets = "sets" {
+            words: |value| format!("{value} sets"),
+            role: Role::Asks,
+            ..AROUND
+        },
         /// How many families the node serves: `dual`, both; absent: the one of `family`.
         Stack = "stack" {
             words: |value| format!("{value}-stack node"),
@@ -494,6 +500,12 @@ impl Options {
         self.word(OptionKey::PossibleCpus)
     }
 
+    /// Sets that are swapped.
+    #[must_use]
+    pub fn sets(&self) -> Option<u32> {
+        self.word(OptionKey::Sets)
+    }
+
     /// What reads back what is installed.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
@@ -530,7 +542,7 @@ impl Options {
             self.possible_cpus(),
             self.mix(),
             self.reached(),
-            self.reader(),
+            (self.reader(), self.sets()),
         )
     }
 }
