@@ -417,8 +417,10 @@ fn every_swap_is_seen_in_both_sets_and_one_that_was_left_out_has_no_number() {
         return;
     };
     let run = RunDir::new();
-    let wanted = "--sandbox netns --services 10,20 --repetitions 1 --modes ipset,nftables --engines legacy --scenarios set-swap --sets 1,20";
-    let done = run.run(&format!("{wanted} --transports netlink,ipset-restore"));
+    let wanted = "--sandbox netns --services 10,20 --repetitions 1 --engines legacy --scenarios set-swap --sets 1,20";
+    let done = run.run(&format!(
+        "{wanted} --modes ipset,nftables --transports netlink,ipset-restore"
+    ));
     assert!(done.status.success(), "{}", text(&done.stderr));
     let cells = run.cells();
     // Each number of sets both ways, at one size, since no service has a part in it.
@@ -444,7 +446,7 @@ fn every_swap_is_seen_in_both_sets_and_one_that_was_left_out_has_no_number() {
     fs::set_permissions(&short, fs::Permissions::from_mode(0o755)).unwrap();
     let (spoilt, short) = (RunDir::new(), short.display());
     let done = spoilt.run(&format!(
-        "{wanted} --transports ipset-restore --tool ipset={short}"
+        "{wanted} --modes ipset --transports ipset-restore --tool ipset={short}"
     ));
     assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
     for cell in spoilt.cells() {
