@@ -74,6 +74,8 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &scale_down::ScaleDown,
     &conntrack_clean::ConntrackClean,
     &idle::Idle,
+    &set_swap::SetSwap,
+    &read_back::ReadBack,
     &teardown::Teardown,
     &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,
@@ -82,8 +84,6 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &miss::Miss,
     &memory::Memory,
     &rule_count::RuleCount,
-    &set_swap::SetSwap,
-    &read_back::ReadBack,
 ];
 
 /// The scenario of a kind.
