@@ -7,6 +7,7 @@ mod runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::MutexGuard;
@@ -350,4 +351,106 @@ fn a_run_tells_its_decisions_where_it_was_asked_to() {
             .all(|word| !silent.contains(word)),
         "{silent}"
     );
+}
+
+#[test]
+fn every_reader_lists_all_that_is_there_and_one_that_leaves_a_line_out_has_no_number() {
+    let Some(_alone) = netns() else {
+        return;
+    };
+    let run = RunDir::new();
+    let wanted = "--sandbox netns --services 20 --no-sweep --repetitions 1 --scenarios listing";
+    let done = run.run(&format!("{wanted} --families ipv4,ipv6"));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let measured: Vec<Value> = run.cells();
+    let measured = measured.iter().filter(|cell| cell["outcome"] == "measured");
+    let mut readers = BTreeSet::new();
+    for cell in measured {
+        let reader = cell["options"]["reader"].as_str().unwrap();
+        readers.insert(reader);
+        let metric = |name: &str| {
+            let all = cell["series"].as_array().unwrap().iter();
+            let mut found = all.filter(|series| series["metric"] == name);
+            found.next().map(|series| series["values"].clone())
+        };
+        let listings = metric("listing_time").unwrap();
+        assert_eq!(listings.as_array().unwrap().len(), 5, "{cell}");
+        let torn = cell["facts"]["torn_listings"].is_string();
+        assert!(torn || metric("listing_time_updating").is_some(), "{cell}");
+        assert_eq!(cell["facts"]["census_after_listing"], "20", "{cell}");
+        // What we read ourselves has no tool.
+        let has_text = cell["facts"]["listed_bytes"].is_string();
+        assert_eq!(metric("tool_rss").is_some(), has_text, "{cell}");
+    }
+    for reader in ["iptables-save", "nft-list", "netlink-decoded", "ipset-save"] {
+        assert!(readers.contains(reader), "{readers:?}");
+    }
+
+    let short = run.file("short");
+    fs::write(
+        &short,
+        "#!/bin/sh\n\"$(PATH=/usr/sbin:/sbin command -v ipset)\" \"$@\" | sed '$d'\n",
+    )
+    .unwrap();
+    fs::set_permissions(&short, fs::Permissions::from_mode(0o755)).unwrap();
+    let spoilt = RunDir::new();
+    let short = short.display();
+    let done = spoilt.run(&format!("{wanted} --modes ipset --tool ipset={short}"));
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    for cell in spoilt.cells() {
+        let started = ["ipset-save", "ipset-terse"]
+            .iter()
+            .any(|reader| cell["options"]["reader"] == *reader);
+        let failed = cell["outcome"] == "failed" && cell["stage"] == "proof";
+        assert_eq!(failed, started, "{cell}");
+        assert_eq!(
+            cell["series"].as_array().unwrap().is_empty(),
+            started,
+            "{cell}"
+        );
+    }
+}
+
+#[test]
+fn every_swap_is_seen_in_both_sets_and_one_that_was_left_out_has_no_number() {
+    let Some(_alone) = netns() else {
+        return;
+    };
+    let run = RunDir::new();
+    let wanted = "--sandbox netns --services 10,20 --repetitions 1 --engines legacy --scenarios set-swap --sets 1,20";
+    let done = run.run(&format!(
+        "{wanted} --modes ipset,nftables --transports netlink,ipset-restore"
+    ));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let cells = run.cells();
+    // Each number of sets both ways, at one size, since no service has a part in it.
+    assert_eq!(cells.len(), 4, "{cells:?}");
+    for cell in &cells {
+        assert_eq!(
+            (&cell["mode"], &cell["services"]),
+            (&"ipset".into(), &20.into())
+        );
+        assert_eq!(cell["outcome"], "measured", "{cell}");
+        let all = cell["series"].as_array().unwrap().iter();
+        let swaps = all.filter(|series| series["metric"] == "swap_time");
+        let values: Vec<&Value> = swaps.map(|series| &series["values"]).collect();
+        assert_eq!(values[0].as_array().unwrap().len(), 3, "{cell}");
+    }
+
+    let short = run.file("short");
+    fs::write(
+        &short,
+        "#!/bin/sh\nsed '${/^swap/d}' | PATH=/usr/sbin:/sbin:/usr/bin:/bin exec ipset \"$@\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&short, fs::Permissions::from_mode(0o755)).unwrap();
+    let (spoilt, short) = (RunDir::new(), short.display());
+    let done = spoilt.run(&format!(
+        "{wanted} --modes ipset --transports ipset-restore --tool ipset={short}"
+    ));
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    for cell in spoilt.cells() {
+        let failed = cell["outcome"] == "failed" && cell["stage"] == "proof";
+        assert!(failed && cell["series"] == serde_json::json!([]), "{cell}");
+    }
 }

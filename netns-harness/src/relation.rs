@@ -30,8 +30,49 @@ pub struct Inventory {
     pub chains: u64,
     /// Sets and maps, anonymous ones included.
     pub sets: u64,
-    /// Elements of those sets and maps.
+    /// Elements of those sets and maps; and what else grows with services there: virtual servers, their destinations, addresses.
     pub elements: u64,
+    /// Of the sets, anonymous ones: those stand in the rule that uses them.
+    pub anonymous_sets: u64,
+    /// Of the elements, those of anonymous sets.
+    pub anonymous_elements: u64,
+    /// Of the elements, virtual servers.
+    pub servers: u64,
+    /// Of the elements, destinations of virtual servers.
+    pub destinations: u64,
+    /// Of the elements, addresses of the device that has those of services.
+    pub addresses: u64,
+}
+
+impl Inventory {
+    /// Sets and maps with names of their own.
+    #[must_use]
+    pub const fn named_sets(&self) -> u64 {
+        self.sets - self.anonymous_sets
+    }
+
+    /// Elements of those.
+    #[must_use]
+    pub const fn named_elements(&self) -> u64 {
+        let others = self.anonymous_elements + self.servers + self.destinations + self.addresses;
+        self.elements - others
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(&self, other: &Self) -> Self {
+        Self {
+            rules: self.rules + other.rules,
+            chains: self.chains + other.chains,
+            sets: self.sets + other.sets,
+            elements: self.elements + other.elements,
+            anonymous_sets: self.anonymous_sets + other.anonymous_sets,
+            anonymous_elements: self.anonymous_elements + other.anonymous_elements,
+            servers: self.servers + other.servers,
+            destinations: self.destinations + other.destinations,
+            addresses: self.addresses + other.addresses,
+        }
+    }
 }
 
 /// The first few differences of two relations.

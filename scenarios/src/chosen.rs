@@ -10,6 +10,7 @@ use serde::Serialize;
 const CHURN: &str = "10";
 const SCALED: &str = "100";
 const SCALED_TO: &str = "1";
+const SETS: &str = "1,100,1000,10000";
 const TRACKED_FLOWS: &str = "0,1000,10000,100000";
 const OPEN_FLOWS: &str = "1,100,10000";
 const RATES: &str = "5000";
@@ -32,6 +33,11 @@ pub struct Chosen {
     /// Endpoints that a scale-down leaves each of them; each number is asked for by itself, where services have more; 0 to 999.
     #[arg(long, value_name = "E[,E…]", value_delimiter = ',', default_value = SCALED_TO, allow_negative_numbers = true, value_parser = within(0..=999))]
     pub scaled_to: Vec<u32>,
+
+    /// Sets that set-swap refills under other names and swaps; each number is asked for by itself; 1 to 32000, for half of
+    /// what a namespace can hold are the new ones.
+    #[arg(long, value_name = "SETS", value_delimiter = ',', default_value = SETS, allow_negative_numbers = true, value_parser = within(1..=32_000))]
+    pub sets: Vec<u32>,
 
     /// UDP flows that are tracked when conntrack-clean replaces an endpoint; each 0 to 1000000, and no more than half of
     /// net.netfilter.nf_conntrack_max.
@@ -123,6 +129,7 @@ impl Chosen {
                 listed(&self.scaled_to) != SCALED_TO,
                 ScenarioKind::ScaleDown,
             ),
+            ("--sets", listed(&self.sets) != SETS, ScenarioKind::SetSwap),
             (
                 "--tracked-flows",
                 listed(&self.tracked_flows) != TRACKED_FLOWS,

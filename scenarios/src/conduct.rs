@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use netns_harness::accounts;
-use netns_harness::datapath::{Implementation, needs_forced_buffers};
+use netns_harness::datapath::{Implementation, needs_forced_buffers, read_back};
 use netns_harness::lab::{self, Pinning};
 use netns_harness::meters;
 use netns_harness::traffic::Client;
@@ -125,8 +125,14 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
 fn tools_told(datapath: &dyn Implementation, spec: &StaySpec) -> String {
     let own = datapath.facts().tools(spec.transport).into_iter();
     let names = own.map(|(name, _)| name);
+    let readers = spec.cells.iter().filter_map(|cell| cell.options.reader());
+    let readers = readers.filter_map(|reader| {
+        let words = read_back::command(reader, datapath.facts());
+        words.first().copied()
+    });
     let mut names: Vec<&str> = names
         .chain(datapath.facts().sync_tools.iter().copied())
+        .chain(readers)
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -40,6 +40,7 @@ mod plant;
 pub mod population;
 mod position;
 mod proof;
+mod read_back;
 mod recorder;
 mod resync;
 mod rule_count;
@@ -47,6 +48,7 @@ mod scale_down;
 mod scenario;
 mod service_add;
 mod service_remove;
+mod set_swap;
 pub mod spec;
 mod stay;
 mod sync;
@@ -76,6 +78,8 @@ pub const SCENARIOS: &[&dyn Scenario] = &[
     &scale_down::ScaleDown,
     &conntrack_clean::ConntrackClean,
     &idle::Idle,
+    &set_swap::SetSwap,
+    &read_back::ReadBack,
     &teardown::Teardown,
     &empty_update::EmptyUpdate,
     &first_packet::FirstPacket,

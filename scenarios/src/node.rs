@@ -10,7 +10,7 @@
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{
-    Batch, Implementation, RenderOptions, Transport, laid_out, programmed_on,
+    Batch, Implementation, Inventory, RenderOptions, Transport, laid_out, programmed_on,
 };
 use netns_harness::lab::{Lab, Pinning};
 use netns_harness::relation::Relation;
@@ -203,6 +203,14 @@ impl Beside {
         lab.on_node(|| self.datapath.carry_out(&batch))
             .at(Stage::Preparation)?;
         self.check(lab)
+    }
+
+    /// What the kernel lists of them, counted.
+    ///
+    /// # Errors
+    /// The listing failed.
+    pub(crate) fn inventory(&self) -> Result<Inventory, HarnessError> {
+        self.datapath.inventory()
     }
 
     /// What lies there, as words.

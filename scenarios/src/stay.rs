@@ -149,17 +149,24 @@ impl Stay<'_> {
         options: &RenderOptions,
         recorder: &mut Recorder,
     ) -> Result {
-        let batch = self.datapath.render(Some(from), to, options);
+        self.waits_of(&self.datapath.render(Some(from), to, options), recorder)
+    }
+
+    /// The same of a batch.
+    ///
+    /// # Errors
+    /// As [`Self::waits_sampled`].
+    pub(crate) fn waits_of(&self, batch: &Batch, recorder: &mut Recorder) -> Result {
         let probes = match meters::WaitProbes::set() {
             Ok(probes) => probes,
             Err(why) => {
                 recorder.fact("waits", format!("unknown: {why}"));
-                return self.carry_out(&batch).at(Stage::Measure);
+                return self.carry_out(batch).at(Stage::Measure);
             }
         };
         self.rest()?;
         let before = probes.counts().at(Stage::Measure)?;
-        self.carry_out(&batch).at(Stage::Measure)?;
+        self.carry_out(batch).at(Stage::Measure)?;
         // A worker behind the change may wait, too.
         self.rest()?;
         let waits = probes.counts().at(Stage::Measure)?.since(&before);
@@ -212,6 +219,30 @@ impl Stay<'_> {
         releases: bool,
         recorder: &mut Recorder,
     ) -> Result<T, CellError> {
+        let Acted {
+            done,
+            elapsed_ns,
+            release_ns,
+            used,
+        } = self.acted(open, act)?;
+        recorder.sample(Metric::UpdateTime, elapsed_ns);
+        if releases {
+            recorder.sample(Metric::ReleaseTime, release_ns);
+        }
+        recorder.sample(Metric::VoluntarySwitches, used.voluntary_switches);
+        self.processor_sampled(used, recorder);
+        Ok(done)
+    }
+
+    /// The same, of which nothing is sampled.
+    ///
+    /// # Errors
+    /// As [`Self::timed`].
+    pub(crate) fn acted<T>(
+        &self,
+        open: impl FnOnce() -> Result<Sockets, HarnessError>,
+        act: impl FnOnce(&mut Sockets) -> T,
+    ) -> Result<Acted<T>, CellError> {
         let mut sockets = self.lab.on_node(open)?;
         self.rest()?;
         (self.emit)(Event::Act { begins: true });
@@ -226,24 +257,27 @@ impl Stay<'_> {
             // The second: what waits for the kernel to destroy what was replaced.
             let closing = clock::now();
             drop(sockets);
-            Ok((done, start.ns_until(answered), used, closing.elapsed_ns()))
+            Ok(Acted {
+                done,
+                elapsed_ns: start.ns_until(answered),
+                release_ns: closing.elapsed_ns(),
+                used,
+            })
         });
         (self.emit)(Event::Act { begins: false });
-        let (done, elapsed_ns, used, release_ns) = done?;
-        recorder.sample(Metric::UpdateTime, elapsed_ns);
-        if releases {
-            recorder.sample(Metric::ReleaseTime, release_ns);
+        Ok(done?)
+    }
+
+    /// Samples what an act used of a processor; where instructions are counted they are processor time already.
+    pub(crate) fn processor_sampled(&self, used: Used, recorder: &mut Recorder) {
+        if self.spec.counted {
+            return;
         }
-        recorder.sample(Metric::VoluntarySwitches, used.voluntary_switches);
-        // Executed instructions are processor time already.
-        if !self.spec.counted {
-            recorder.sample(Metric::CpuTime, used.cpu_ns);
-            if let Some((user_ns, system_ns)) = used.by_mode() {
-                recorder.sample(Metric::UserTime, user_ns);
-                recorder.sample(Metric::SystemTime, system_ns);
-            }
+        recorder.sample(Metric::CpuTime, used.cpu_ns);
+        if let Some((user_ns, system_ns)) = used.by_mode() {
+            recorder.sample(Metric::UserTime, user_ns);
+            recorder.sample(Metric::SystemTime, system_ns);
         }
-        Ok(done)
     }
 
     /// Makes a change, timed: a batch of ours is rendered and applied; where a real kube-proxy writes the rules it is
@@ -418,6 +452,18 @@ pub(crate) fn tell(batch: &Batch, how: &str) {
     }
 }
 
+/// An act that was timed.
+pub(crate) struct Acted<T> {
+    /// What it gave.
+    pub(crate) done: T,
+    /// Until it was answered, nanoseconds.
+    pub(crate) elapsed_ns: u64,
+    /// Closing the sockets, nanoseconds.
+    pub(crate) release_ns: u64,
+    /// What it used of a processor.
+    pub(crate) used: Used,
+}
+
 /// Processor time: of the calling thread, and of the tools that it ran.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Used {
@@ -430,7 +476,7 @@ pub(crate) struct Used {
     /// User and kernel mode, by the clock's ticks.
     modes_ns: (u64, u64),
     /// How often a processor was given up to wait for something.
-    voluntary_switches: u64,
+    pub(crate) voluntary_switches: u64,
 }
 
 /// Ten ticks of the slowest clock that distributions have (250 Hz, `CONFIG_HZ`): of what took less, ticks

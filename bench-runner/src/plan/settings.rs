@@ -581,7 +581,14 @@ impl Settings {
         let updates = self.scenarios.iter().any(as_kube_proxy);
         let by_mode = |case: &Case| case.tools().iter().any(|(name, _)| *name == tool);
         let by_sync = |mode: &Mode| facts(*mode).sync_tools.contains(&tool);
-        self.cases().iter().any(by_mode) || updates && self.modes.iter().any(by_sync)
+        let reads = self.scenarios.contains(&ScenarioKind::Listing);
+        let by_reader = |mode: &Mode| {
+            let mut readers = facts(*mode).readers.iter();
+            readers.any(|reader| reader.row().program == Some(tool))
+        };
+        self.cases().iter().any(by_mode)
+            || updates && self.modes.iter().any(by_sync)
+            || reads && self.modes.iter().any(by_reader)
     }
 
     /// Whether the sets of a mode that is programmed that way hold more entries than kube-proxy's.

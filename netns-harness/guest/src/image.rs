@@ -35,6 +35,7 @@ pub const TOOLS: &[&str] = &[
     "ip6tables-nft",
     "ip6tables-nft-restore",
     "ip6tables-nft-save",
+    "ip",
     "ipset",
     "ipvsadm",
     "ipvsadm-restore",

@@ -14,6 +14,8 @@ pub(crate) const HEADER: usize = 4;
 #[derive(Debug)]
 pub struct Connection {
     pub(crate) socket: Socket,
+    /// Whether it lists on its own socket alone, however much there is.
+    pub(crate) alone: bool,
 }
 
 impl Connection {
@@ -23,7 +25,19 @@ impl Connection {
     /// No such protocol in this kernel, or out of file descriptors.
     pub fn open() -> Result<Self, Error> {
         let socket = Socket::open(SockProtocol::NetlinkNetFilter, HEADER)?;
-        Ok(Self { socket })
+        Ok(Self {
+            socket,
+            alone: false,
+        })
+    }
+
+    /// Lists on this one socket and thread alone: else many chains are shared out among several.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self {
+            alone: true,
+            ..self
+        }
     }
 
     /// Bytes of the largest transaction that this process may send; `None`: any

@@ -166,8 +166,9 @@ const MAP: u32 = 0x8;
 /// NFT_SET_CONSTANT and NFT_SET_INTERVAL.
 const CONSTANT: u32 = 0x2;
 const INTERVAL: u32 = 0x4;
-/// NFT_SET_TIMEOUT and NFT_SET_EVAL: `flags dynamic,timeout`.
-const FILLED_BY_RULES: u32 = 0x10 | 0x20;
+/// NFT_SET_TIMEOUT; with NFT_SET_EVAL: `flags dynamic,timeout`.
+const TIMEOUT: u32 = 0x10;
+const FILLED_BY_RULES: u32 = TIMEOUT | 0x20;
 /// NFT_DATA_VERDICT.
 const DATA_VERDICT: Option<u32> = Some(0xffff_ff00);
 /// `nft`'s number of the type `integer`.
@@ -176,6 +177,11 @@ const TYPE_INTEGER: Option<u32> = Some(4);
 /// Whether a set has no name but the kernel's.
 pub(crate) fn is_anonymous(attributes: Attributes<'_>) -> bool {
     attributes.be32(3).unwrap_or(0) & ANONYMOUS != 0
+}
+
+/// Whether its elements have a time after which they are gone: then rules put them there.
+pub(crate) fn has_timeout(attributes: Attributes<'_>) -> bool {
+    attributes.be32(3).unwrap_or(0) & TIMEOUT != 0
 }
 
 /// Whether it is a map of numbers, to verdicts or to addresses of that family and ports.

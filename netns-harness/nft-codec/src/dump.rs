@@ -4,7 +4,10 @@
 //! them would make a picture of a state that never was, so the generation counter is read before and
 //! after (as `nft` does), and an interrupted dump (NLM_F_DUMP_INTR) or a moved counter starts over.
 
+mod raw;
 mod table;
+
+pub use raw::Raw;
 
 use netlink::{Attributes, Error, flags, text, write};
 use nix::errno::Errno;

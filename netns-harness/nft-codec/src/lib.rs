@@ -42,7 +42,7 @@ mod ruleset;
 mod script;
 
 pub use connection::Connection;
-pub use dump::TableId;
+pub use dump::{Raw, TableId};
 pub use encode::{EncodeError, EncodedBatch};
 pub use family::TableFamily;
 pub use names::{Comment, Name};

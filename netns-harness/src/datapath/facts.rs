@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use schema::{Family, KubeProxyVersion, Mode, NodeKind};
+use schema::{Family, KubeProxyVersion, Mode, NodeKind, Reader};
 
 use super::{Engine, Implementation, Socket, Transport};
 use crate::datapath::kube_proxy::KubeProxyFacts;
@@ -109,6 +109,8 @@ pub struct ModeFacts {
     pub chunked: bool,
     /// Commands that list what it installs, or files of /proc/net that say it, besides that of its engine.
     pub listings: &'static [&'static [&'static str]],
+    /// What can read back what it installs.
+    pub readers: &'static [Reader],
     /// Sockets that a removal needs: opened before it is timed.
     pub teardown_sockets: &'static [Socket],
     /// The law of size, for `list formulas`. Tests hold the rendered batches to the same formulas.
@@ -330,6 +332,7 @@ impl ModeFacts {
             preparation_chunk: None,
             chunked: false,
             listings: &[],
+            readers: &[],
             teardown_sockets: &[],
             law_of_size: &[],
             counted_syncs: 2_000,

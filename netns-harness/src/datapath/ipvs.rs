@@ -62,6 +62,7 @@ use crate::relation::Relation;
 use crate::service::{self, Frontend, Population};
 use crate::xtables::{Hook, foreign, tool};
 use census::State;
+pub(super) use layout::{DEVICE, of_links};
 use part::Leaving;
 
 /// Prefix of the iptables tools of a family.
@@ -269,11 +270,15 @@ impl Inspect for Ipvs {
     fn inventory(&self) -> Result<Inventory, HarnessError> {
         let state = listed(self.node())?;
         let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
-        let servers = state.servers.iter().map(|(_, all)| 1 + all.len());
+        let destinations: usize = state.servers.iter().map(|(_, all)| all.len()).sum();
         let addresses = state.addresses.as_ref().map_or(0, Vec::len);
+        let servers = state.servers.len();
         Ok(Inventory {
             sets: state.sets.len() as u64,
-            elements: (entries + servers.sum::<usize>() + addresses) as u64,
+            elements: (entries + servers + destinations + addresses) as u64,
+            servers: servers as u64,
+            destinations: destinations as u64,
+            addresses: addresses as u64,
             ..state.tables.inventory()
         })
     }

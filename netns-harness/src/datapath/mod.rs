@@ -23,8 +23,10 @@ pub(crate) mod meaning;
 pub mod nftables;
 pub mod none;
 mod reach;
+pub mod read_back;
 #[cfg(test)]
 mod same_relation;
+mod set_swaps;
 mod step;
 pub(crate) mod steps;
 mod transport;
@@ -35,6 +37,7 @@ pub use crate::sockets::{Socket, Sockets};
 pub use empty_update::empty_update;
 pub use iptables::LARGE_CLUSTER;
 use kube_proxy::{Driven, Programmer};
+pub use set_swaps::SetSwaps;
 
 pub use facts::{
     Cost, Counted, Expected, KUBE_PROXY, Law, Layout, ModeFacts, PROCESS, Tool, TransportFacts,

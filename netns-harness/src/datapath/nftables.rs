@@ -90,6 +90,7 @@ use crate::relation::Relation;
 use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
 use layout::{Layout, Listing};
+pub(super) use layout::{TABLE, table_family};
 pub(super) use step::made_and_deleted;
 pub(crate) use step::{Nft, Script, Transaction};
 
@@ -281,7 +282,7 @@ fn check_no_other(family: TableFamily, connection: &mut Connection) -> Result<()
 
 /// What a table holds. An anonymous map or set stands in the rule that uses it, and counts as one. What rules have put into
 /// sets of clients does not count.
-fn count(table: &Table) -> Inventory {
+pub(super) fn count(table: &Table) -> Inventory {
     let rules = || table.chains.values().flat_map(|chain| &chain.rules);
     let anonymous = || {
         rules()
@@ -300,6 +301,9 @@ fn count(table: &Table) -> Inventory {
         chains: table.chains.len() as u64,
         sets: (named().count() + anonymous().count()) as u64,
         elements: (named().sum::<usize>() + anonymous().sum::<usize>()) as u64,
+        anonymous_sets: anonymous().count() as u64,
+        anonymous_elements: anonymous().sum::<usize>() as u64,
+        ..Inventory::default()
     }
 }
 

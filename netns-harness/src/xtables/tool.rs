@@ -32,7 +32,7 @@ pub(crate) const fn prefix_of(engine: Engine, family: Family) -> &'static str {
 }
 
 /// A program with the stay's own lock: the private /run of a stay holds it, the host's is never touched.
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     locked(netns_sys::tools::command(name))
 }
 

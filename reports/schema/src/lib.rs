@@ -47,7 +47,7 @@ pub use service_type::{Mix, MixError, Reach, ReachedBy, ServiceType, ServiceType
 pub use vocabulary::UnknownName;
 pub use words::{
     Cache, Damage, Engine, Family, KubeProxyVersion, NodeKind, PacketPath, Position, PositionRow,
-    Protocol, Stack, Transport, TransportRow,
+    Protocol, Reader, ReaderRow, Stack, Transport, TransportRow,
 };
 
 /// Lines of the glossary of every vocabulary that a reader of results meets: what kind of word, the word, what it means.
@@ -65,6 +65,7 @@ pub fn glossary() -> Vec<[&'static str; 3]> {
         Stack::glossary(),
         ServiceType::glossary(),
         ReachedBy::glossary(),
+        Reader::glossary(),
         PacketPath::glossary(),
         Transport::glossary(),
         Engine::glossary(),

@@ -166,19 +166,19 @@ vocabulary! {
             clocked: true,
             ..TIME
         },
-        /// Processor time of the apply, user mode; tool and kernel-entry thread together.
+        /// Processor time of the apply or listing, user mode; tool and kernel-entry thread together.
         UserTime = "user_time" {
-            meaning: "processor time of the apply in user mode (the tool's part)",
+            meaning: "processor time of the apply or listing in user mode (the tool's part)",
             ..TIME
         },
-        /// Processor time of the apply, kernel mode.
+        /// Processor time of the apply or listing, kernel mode.
         SystemTime = "system_time" {
-            meaning: "processor time of the apply in kernel mode",
+            meaning: "processor time of the apply or listing in kernel mode",
             ..TIME
         },
-        /// Processor time of the apply, user and kernel mode.
+        /// Processor time of the apply or listing, user and kernel mode.
         CpuTime = "cpu_time" {
-            meaning: "processor time of the apply, user and kernel mode",
+            meaning: "processor time of the apply or listing, user and kernel mode",
             growth: Some(Growth::Power),
             ..TIME
         },
@@ -196,6 +196,35 @@ vocabulary! {
             unit: Unit::Count,
             meaning: "calls of synchronize_rcu, synchronize_rcu_expedited, rcu_barrier and flush_work during the update",
             exact: true,
+            ..TIME
+        },
+        /// From the start of the tool, or the question over netlink, until the whole of what is installed has been read: a
+        /// tool's output is there, and the tool has ended; what came over netlink is counted, or decoded.
+        ListingTime = "listing_time" {
+            meaning: "reading back what is installed: tool started, or kernel asked, until all of it was read",
+            growth: Some(Growth::Power),
+            answers: true,
+            clocked: true,
+            ..TIME
+        },
+        /// The same while a service is added, whose update begins with the listing. A listing that the update falls into
+        /// begins again.
+        ListingTimeUpdating = "listing_time_updating" {
+            meaning: "the same while a service is added, which begins with it",
+            growth: Some(Growth::Power),
+            clocked: true,
+            ..TIME
+        },
+        /// Of many swaps of two sets' contents, one after the other, what one takes.
+        SwapTime = "swap_time" {
+            meaning: "what one of many swaps of two sets takes, until the kernel or the tool has answered for all",
+            answers: true,
+            ..TIME
+        },
+        /// The part of it in which neither the tool nor the thread that sends had a processor: the kernel waited, or a processor
+        /// did other work. Of timed runs: counted ones have `waits`.
+        SwapWait = "swap_wait" {
+            meaning: "the part of it in which neither tool nor sending thread used a processor: the kernel's waits",
             ..TIME
         },
         /// First packet sent to first reply received.
@@ -303,10 +332,10 @@ vocabulary! {
             meaning: "bytes handed to the tool or the kernel",
             ..SENT
         },
-        /// Largest resident set of a tool that made the update (`VmHWM` at its exit).
+        /// Largest resident set of a tool that made the update or listing (`VmHWM` at its exit).
         ToolRss = "tool_rss" {
             unit: Unit::Bytes,
-            meaning: "largest resident set of a tool that made the update",
+            meaning: "largest resident set of a tool that made the update or listing",
             ..TIME
         },
         /// Kernel memory that the rules hold: SUnreclaim + VmallocUsed + Percpu of /proc/meminfo, after

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::vocabulary::vocabulary;
 use crate::{
     Cache, Engine, Family, Hit, ListChange, ListKind, ListWay, Mix, NodeKind, PacketPath, Position,
-    Protocol, Reach, ReachedBy, Stack, Transport,
+    Protocol, Reach, ReachedBy, Reader, Stack, Transport,
 };
 
 /// What is known of an option.
@@ -202,6 +202,12 @@ vocabulary! {
             of_rules: true,
             ..OF_A_PACKET
         },
+        /// What reads back what is installed: see the glossary's readers.
+        Reader = "reader" {
+            words: |value| words_of(OptionKey::Reader, value, Reader::words),
+            role: Role::Asks,
+            ..OF_A_PACKET
+        },
         /// Services that are scaled down at once: their number.
         Scaled = "scaled" {
             words: |value| format!("{value} services"),
@@ -219,6 +225,12 @@ vocabulary! {
         ServiceType = "service_type" {
             words: |value| words_of(OptionKey::ServiceType, value, |mix: Mix| mix.words()),
             of_rules: true,
+            ..AROUND
+        },
+        /// Sets that are refilled under another name and swapped: their number.
+        Sets = "sets" {
+            words: |value| format!("{value} sets"),
+            role: Role::Asks,
             ..AROUND
         },
         /// How many families the node serves: `dual`, both; absent: the one of `family`.
@@ -546,6 +558,16 @@ impl Options {
     #[must_use]
     pub fn list_change(&self) -> Option<ListChange> {
         self.word(OptionKey::Change)
+    /// Sets that are swapped.
+    #[must_use]
+    pub fn sets(&self) -> Option<u32> {
+        self.word(OptionKey::Sets)
+    }
+
+    /// What reads back what is installed.
+    #[must_use]
+    pub fn reader(&self) -> Option<Reader> {
+        self.word(OptionKey::Reader)
     }
 
     /// Flows that are open while one of them is asked.
@@ -578,6 +600,7 @@ impl Options {
             self.possible_cpus(),
             self.mix(),
             self.reached(),
+            (self.reader(), self.sets()),
         )
     }
 }

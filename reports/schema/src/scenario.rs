@@ -216,6 +216,53 @@ vocabulary! {
                 ),
             ],
         },
+        /// Many sets, each refilled under another name and swapped.
+        SetSwap = "set-swap" {
+            question: "What does it take to swap a set for one that was filled beside it, by the number of sets?",
+            in_default_run: false,
+            topic: Topic::Holdings,
+            words: "Swap each of {sets}",
+            over_n: "",
+            asks: &[
+                ask(
+                    Metric::SwapTime,
+                    "Swap each of {sets}: one swap",
+                    &[Table, Terminal, SideBySide],
+                )
+                .under("a swap"),
+                ask(
+                    Metric::SwapWait,
+                    "Swap each of {sets}: of that, waits",
+                    &[Table, Terminal],
+                )
+                .under("waits"),
+            ],
+        },
+        /// What is installed, read back by tools and over netlink.
+        Listing = "listing" {
+            question: "How long does it take to read back what is installed for N services, by what reads it?",
+            in_default_run: false,
+            topic: Topic::Holdings,
+            words: "Read back {N} services by {reader}",
+            over_n: "",
+            asks: &[
+                ask(
+                    Metric::ListingTime,
+                    "Read back {N} services by {reader}",
+                    &[Table, Terminal, SideBySide],
+                ),
+                ask(
+                    Metric::ListingTimeUpdating,
+                    "Read back {N} services by {reader} while one is added",
+                    &[Table],
+                ),
+                ask(
+                    Metric::ToolRss,
+                    "Read back {N} services by {reader}: the tool's memory",
+                    &[Table],
+                ),
+            ],
+        },
         /// N → 0 services.
         Teardown = "teardown" {
             question: "How long does it take to remove all N services?",

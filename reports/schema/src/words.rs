@@ -41,6 +41,133 @@ impl Transport {
     }
 }
 
+/// What is known of a reader.
+#[derive(Debug)]
+pub struct ReaderRow {
+    /// As words: what is started or asked.
+    pub words: &'static str,
+    /// The program that is started; none where we read ourselves. iptables-save has other names by engine and family.
+    pub program: Option<&'static str>,
+    /// Whether it reads what is there for both families.
+    pub both_families: bool,
+}
+
+vocabulary! {
+    /// What reads back what is installed. FAMILY is that of the services, `ip` or `ip6`.
+    Reader, "reader", of ReaderRow, {
+        /// `iptables-legacy-save`, `iptables-nft-save`, `ip6tables-…-save`: every table of the family.
+        IptablesSave = "iptables-save" {
+            words: "iptables-save",
+            program: Some("iptables-save"),
+            both_families: false,
+        },
+        /// `nft list ruleset FAMILY`.
+        NftList = "nft-list" {
+            words: "nft list ruleset",
+            program: Some("nft"),
+            both_families: false,
+        },
+        /// `nft --terse list ruleset FAMILY`: without elements of sets.
+        NftTerse = "nft-terse" {
+            words: "nft --terse list ruleset",
+            program: Some("nft"),
+            both_families: false,
+        },
+        /// `nft --json list ruleset FAMILY`.
+        NftJson = "nft-json" {
+            words: "nft --json list ruleset",
+            program: Some("nft"),
+            both_families: false,
+        },
+        /// `nft --json --terse list table FAMILY kube-proxy`, as kube-proxy 1.33, 1.35 and 1.36 ask before each sync.
+        NftJsonTerse = "nft-json-terse" {
+            words: "nft --json --terse list table",
+            program: Some("nft"),
+            both_families: false,
+        },
+        /// `nft --json list chains FAMILY`, as kube-proxy 1.32 and 1.34 ask before each sync.
+        NftJsonChains = "nft-json-chains" {
+            words: "nft --json list chains",
+            program: Some("nft"),
+            both_families: false,
+        },
+        /// Our dump of chains over netlink, of which names are kept, as kube-proxy 1.37 asks.
+        NetlinkChains = "netlink-chains" {
+            words: "a netlink dump of chains",
+            program: None,
+            both_families: false,
+        },
+        /// Our dumps of chains, rules, sets and elements over netlink, on one socket, of which nothing is decoded.
+        NetlinkRaw = "netlink-raw" {
+            words: "netlink dumps of everything, not decoded",
+            program: None,
+            both_families: false,
+        },
+        /// The same, with every expression and element decoded: what the census reads, on one socket.
+        NetlinkDecoded = "netlink-decoded" {
+            words: "netlink dumps of everything, decoded",
+            program: None,
+            both_families: false,
+        },
+        /// `ipset save`: every set of both families.
+        IpsetSave = "ipset-save" {
+            words: "ipset save",
+            program: Some("ipset"),
+            both_families: true,
+        },
+        /// `ipset list -t`: their headers.
+        IpsetTerse = "ipset-terse" {
+            words: "ipset list -t",
+            program: Some("ipset"),
+            both_families: true,
+        },
+        /// Our dump of sets with their entries over netlink, decoded.
+        NetlinkSets = "netlink-sets" {
+            words: "a netlink dump of sets",
+            program: None,
+            both_families: true,
+        },
+        /// `ipvsadm -Sn`: every virtual server with its destinations, of both families.
+        IpvsadmSave = "ipvsadm-save" {
+            words: "ipvsadm -Sn",
+            program: Some("ipvsadm"),
+            both_families: true,
+        },
+        /// Our dump of virtual servers over netlink, and one of each one's destinations, as kube-proxy asks.
+        NetlinkServers = "netlink-servers" {
+            words: "netlink dumps of virtual servers",
+            program: None,
+            both_families: true,
+        },
+        /// `ip -oneline -4 address show dev kube-ipvs0`, or `-6`.
+        IpAddress = "ip-address" {
+            words: "ip address show",
+            program: Some("ip"),
+            both_families: false,
+        },
+        /// Our dump of the family's addresses over netlink (RTM_GETADDR), of which the device's are kept.
+        NetlinkAddresses = "netlink-addresses" {
+            words: "a netlink dump of addresses",
+            program: None,
+            both_families: false,
+        },
+        /// /proc/net/fib_trie: routes of IPv4, with which every address of this node stands.
+        FibTrie = "fib-trie" {
+            words: "/proc/net/fib_trie",
+            program: None,
+            both_families: false,
+        },
+    }
+}
+
+impl Reader {
+    /// As words.
+    #[must_use]
+    pub fn words(self) -> String {
+        self.row().words.to_owned()
+    }
+}
+
 vocabulary! {
     /// A minor version of kube-proxy: the rules that it installs, what a sync of it reads, and what it writes.
     KubeProxyVersion, "kube-proxy version", {

@@ -171,6 +171,7 @@ impl Connection {
     ) -> Result<(), Failure> {
         let workers = match chains.len() {
             0..PARALLEL_FROM => 1,
+            _ if self.alone => 1,
             _ => thread::available_parallelism().map_or(1, |cpus| cpus.get().min(MOST_WORKERS)),
         };
         // Dealt out like cards: names sort by kind of chain, and kinds differ in cost.

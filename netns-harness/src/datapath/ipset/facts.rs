@@ -1,6 +1,6 @@
 //! What is known of mode ipset, over either engine.
 
-use schema::{Family, Mode, NodeKind};
+use schema::{Family, Mode, NodeKind, Reader};
 
 use super::{Ipset, MOST_SERVICES};
 use crate::datapath::facts::{Cost, Counted, Expected, Law, ModeFacts, PROCESS, TransportFacts};
@@ -80,6 +80,12 @@ const LEGACY: ModeFacts = ModeFacts {
         "SET",
         "ip_set hash:ip,port",
         "ip_set skbinfo",
+    ],
+    readers: &[
+        Reader::IptablesSave,
+        Reader::IpsetSave,
+        Reader::IpsetTerse,
+        Reader::NetlinkSets,
     ],
     most_services: Some(MOST_SERVICES),
     teardown_sockets: &[Socket::Sets],

@@ -1,6 +1,6 @@
 //! What is known of the iptables modes and of the floor below them.
 
-use schema::{Family, KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode, Reader};
 
 use super::{Conntrack, Iptables, layout};
 use crate::datapath::facts::{
@@ -109,6 +109,7 @@ const fn kube_proxy(tools: &'static [(&'static str, &'static str)]) -> KubeProxy
 const LEGACY: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
     facilities: &["ip_tables mangle"],
+    readers: &[Reader::IptablesSave],
     accounts: true,
     comments: true,
     layouts: Layout::ALL,
@@ -166,6 +167,7 @@ const LEGACY_IPV6: ModeFacts = ModeFacts {
 /// Mode iptables-nft. One large transaction is quadratic in the tool.
 const NFT: ModeFacts = ModeFacts {
     rules: Some(Engine::Nft),
+    readers: &[Reader::IptablesSave],
     accounts: true,
     comments: true,
     layouts: Layout::ALL,

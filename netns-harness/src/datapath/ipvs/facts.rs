@@ -1,6 +1,6 @@
 //! What is known of mode ipvs.
 
-use schema::{Family, Mode};
+use schema::{Family, Mode, Reader};
 
 use super::{Ipvs, layout};
 use crate::datapath::facts::{
@@ -68,6 +68,16 @@ const FACTS: ModeFacts = ModeFacts {
         &["ipvsadm", "-L", "-n"],
         &["/proc/net/ip_vs"],
         &["ipset", "save"],
+    ],
+    readers: &[
+        Reader::IpsetSave,
+        Reader::IpsetTerse,
+        Reader::NetlinkSets,
+        Reader::IpvsadmSave,
+        Reader::NetlinkServers,
+        Reader::IpAddress,
+        Reader::NetlinkAddresses,
+        Reader::FibTrie,
     ],
     facilities: &[
         "ip_set hash:ip,port",

@@ -19,7 +19,7 @@ use crate::xtables::fixed::{Base, Question, Section};
 use crate::xtables::tables::Tables;
 
 /// The device that has every VIP.
-pub(super) const DEVICE: &str = "kube-ipvs0";
+pub(in crate::datapath) const DEVICE: &str = "kube-ipvs0";
 /// Frontends whose packets are masqueraded when they come from outside of the cluster.
 pub(super) const CLUSTER_IPS: &str = "KUBE-CLUSTER-IP";
 /// Addresses of the device: no other port of the node is reached through them.
@@ -369,7 +369,7 @@ pub(super) fn ready() {
 }
 
 /// A family as route netlink has it.
-pub(super) const fn of_links(family: Family) -> AddressFamily {
+pub(in crate::datapath) const fn of_links(family: Family) -> AddressFamily {
     match family {
         Family::Ipv4 => AddressFamily::Inet,
         Family::Ipv6 => AddressFamily::Inet6,

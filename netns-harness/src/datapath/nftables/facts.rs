@@ -1,7 +1,7 @@
 //! What is known of mode nftables.
 
 use nft_codec::Connection;
-use schema::{Family, KubeProxyVersion, Mode};
+use schema::{Family, KubeProxyVersion, Mode, Reader};
 
 use super::{Nftables, layout};
 use crate::datapath::facts::{
@@ -114,6 +114,16 @@ pub(in crate::datapath) const FACTS: ModeFacts = ModeFacts {
     node_sysctls: &TIMEOUTS,
     sync_tools: &["nft"],
     listings: &[&["nft", "list", "ruleset"]],
+    readers: &[
+        Reader::NftList,
+        Reader::NftTerse,
+        Reader::NftJson,
+        Reader::NftJsonTerse,
+        Reader::NftJsonChains,
+        Reader::NetlinkChains,
+        Reader::NetlinkRaw,
+        Reader::NetlinkDecoded,
+    ],
     facilities: &["nf_tables", "nf_conntrack"],
     preparation_chunk: Some(PREPARATION_CHUNK),
     chunked: true,

@@ -19,7 +19,7 @@ use super::ENCODABLE;
 use crate::service::{Cidr, Endpoint, Frontend, Plan, Service};
 
 /// kube-proxy's table, of family ip or ip6.
-pub(super) const TABLE: &str = "kube-proxy";
+pub(in crate::datapath) const TABLE: &str = "kube-proxy";
 /// Where packets from other hosts enter the NAT rules.
 pub(super) const NAT_PREROUTING: &str = "nat-prerouting";
 /// Set of the addresses of this node that take node ports, which is filled anew in each full sync.
@@ -162,7 +162,7 @@ pub(super) fn whole(range: Cidr) -> Network {
 }
 
 /// The family of the table that services of a family are in.
-pub(super) const fn table_family(family: Family) -> TableFamily {
+pub(in crate::datapath) const fn table_family(family: Family) -> TableFamily {
     match family {
         Family::Ipv4 => TableFamily::Ip,
         Family::Ipv6 => TableFamily::Ip6,

@@ -434,6 +434,9 @@ fn the_kernel_holds_what_the_law_says() {
                     },
                     sets: if chains_each { 7 } else { 8 } + n * maps,
                     elements: 1 + n * (2 + e) - without_map * e,
+                    anonymous_sets: n * maps,
+                    anonymous_elements: n * maps * e,
+                    ..Inventory::default()
                 };
                 let listed = nftables.inventory().unwrap();
                 assert_eq!(listed, wanted, "{version} {family} {n} {e}");

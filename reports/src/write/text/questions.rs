@@ -66,6 +66,8 @@ impl Column {
             OptionKey::PossibleCpus,
             OptionKey::Cache,
             OptionKey::Maxelem,
+            OptionKey::Reader,
+            OptionKey::Sets,
         ];
         let values = keys.iter().filter_map(|key| {
             let value = self.asked.get(*key)?;
@@ -79,6 +81,7 @@ impl Column {
                 | OptionKey::TrackedFlows
                 | OptionKey::OpenFlows
                 | OptionKey::Rate
+                | OptionKey::Sets
                 | OptionKey::Maxelem => key.words(value),
                 _ => value.to_owned(),
             })

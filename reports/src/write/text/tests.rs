@@ -101,6 +101,8 @@ fn summary() -> Summary {
                 ScenarioKind::Memory,
                 ScenarioKind::Idle,
                 ScenarioKind::ConntrackClean,
+                ScenarioKind::SetSwap,
+                ScenarioKind::Listing,
             ];
             for scenario in others.filter(|s| s.is_update() || kept.contains(s)) {
                 for metric in metrics(*scenario) {
