@@ -28,6 +28,7 @@ pub mod plots;
 pub mod quantity;
 pub mod statistics;
 mod summarise;
+pub mod trend;
 pub mod view;
 pub mod write;
 mod xml;
