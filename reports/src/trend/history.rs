@@ -148,14 +148,13 @@ impl History {
 
     /// A run counts once, whichever way it came; of one that was carried on since, with what it has now.
     fn insert(&mut self, past: Past) {
-        match self.runs.iter_mut().find(|other| other.is(&past)) {
+        let started = |other: &Past| other.run.started.as_str().cmp(past.run.started.as_str());
+        let from = self.runs.partition_point(|other| started(other).is_lt());
+        let to = self.runs.partition_point(|other| started(other).is_le());
+        match self.runs[from..to].iter_mut().find(|other| other.is(&past)) {
             Some(other) if other.values.len() < past.values.len() => *other = past,
             Some(_) => {}
-            None => {
-                let before = |other: &Past| other.run.started <= past.run.started;
-                let place = self.runs.partition_point(before);
-                self.runs.insert(place, past);
-            }
+            None => self.runs.insert(to, past),
         }
     }
 
@@ -238,8 +237,9 @@ impl History {
 impl Past {
     /// Whether both are of one run.
     fn is(&self, other: &Self) -> bool {
-        let identity = |run: &PastRun| (run.started.clone(), run.binary.clone(), run.seed);
-        identity(&self.run) == identity(&other.run) && self.environments == other.environments
+        let (one, two) = (&self.run, &other.run);
+        (&one.started, &one.binary, one.seed) == (&two.started, &two.binary, two.seed)
+            && self.environments == other.environments
     }
 
     /// What of its environments is not the same in another run, by environment: of those that both have.
