@@ -100,7 +100,8 @@ pub fn trend_of(trend: &Trend, series: &TrendSeries) -> Option<Figure> {
         );
     }
     let mut notes = vec![
-        "Points are medians of a run; level lines are medians of the runs between changes; a solid upright line is a change, a dashed one is where something around the measurement changed.".to_owned(),
+        "Points are medians of a run; level lines are medians of the runs between changes; \
+         a solid upright line is a change, a dashed one is where something around the measurement changed.".to_owned(),
     ];
     notes.extend(
         (first > 0).then(|| format!("The newest {DRAWN} of {} runs are drawn.", trend.runs.len())),

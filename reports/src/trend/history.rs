@@ -513,7 +513,8 @@ fn parsed(text: &str) -> Result<Vec<Past>, String> {
         .ok_or_else(|| damaged(1, "it has no history_version"))?;
     if version != u64::from(HISTORY_VERSION) {
         return Err(format!(
-            "history version {version}, and this bench-runner reads {HISTORY_VERSION}: use the version that wrote it, or make the history again from its runs"
+            "history version {version}, and this bench-runner reads {HISTORY_VERSION}: \
+             use the version that wrote it, or make the history again from its runs"
         ));
     }
     let head: HistoryHead =

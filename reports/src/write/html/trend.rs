@@ -14,6 +14,10 @@ use crate::quantity::{counted, digits, value, whole};
 const CHARTS: usize = 24;
 const LINES: usize = 400;
 
+/// Captions of its tables.
+const BEFORE: &str = "Nothing is held against what was measured before such a change.";
+const SIDES: &str = "Medians before and after each change, up to the next one.";
+
 /// The page.
 #[must_use]
 pub fn render_trend(trend: &Trend) -> String {
@@ -47,7 +51,8 @@ pub fn render_trend(trend: &Trend) -> String {
                 h2 { "Charts" }
                 div.charts { @for figure in &drawn { (charts::chart(figure, &ids, false)) } }
                 @if series.len() > drawn.len() {
-                    p.small { (whole(drawn.len() as u64)) " of " (whole(series.len() as u64)) " series are drawn, those that changed first; JSON has all." }
+                    p.small { (whole(drawn.len() as u64)) " of " (whole(series.len() as u64)) " series are drawn, "
+                        "those that changed first; JSON has all." }
                 }
             }
         },
@@ -123,7 +128,7 @@ fn around(trend: &Trend) -> Markup {
         @if many > 0 {
             section {
                 h2 { "What changed around the measurements" }
-                (figures("Changes of the environment", "full figures", "Nothing is held against what was measured before such a change.",
+                (figures("Changes of the environment", "full figures", BEFORE,
                     &columns, lines.take(LINES), rest.map(|rest| format!("{} more in the JSON.", whole(rest as u64)))))
             }
         }
@@ -178,7 +183,7 @@ fn changes(trend: &Trend, series: &[&TrendSeries]) -> Markup {
         section {
             h2 { "Changes" }
             @if many == 0 { p { "No series changed." } } @else {
-                (figures("Changes of series", "full figures", "Medians before and after each change, up to the next one.", &columns,
+                (figures("Changes of series", "full figures", SIDES, &columns,
                     lines.take(LINES), rest.map(|rest| format!("{} more in the JSON.", whole(rest as u64)))))
             }
         }
