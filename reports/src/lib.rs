@@ -22,11 +22,13 @@
 
 pub mod compare;
 pub mod gate;
+mod gobench;
 mod load;
 pub mod plots;
 pub mod quantity;
 pub mod statistics;
 mod summarise;
+pub mod trend;
 pub mod view;
 pub mod write;
 mod xml;
@@ -37,7 +39,10 @@ pub use summarise::{
     summarise,
 };
 pub use view::Standing;
+pub use write::gobench::render_gobench;
 pub use write::html::{render_html, render_html_beside};
+pub use write::kcidb::render_kcidb;
 pub use write::markdown::render_markdown;
+pub use write::openmetrics::render_openmetrics;
 pub use write::text::{TERMINAL, render_tables, render_text};
 pub use write::{WriteError, write_all};

@@ -9,8 +9,10 @@ use clap::{ArgAction, Args};
 use reports::compare::format::{FORMATS, Format};
 use reports::compare::{Across, CompareError, Digest, Question, compare};
 use reports::gate::Gate;
+use reports::trend::History;
 use schema::comparison::{Comparison, Conclusion};
 
+use super::trend::refused;
 use crate::exit::{Differs, Ended, Usage};
 
 /// Where GitHub Actions wants a step's summary.
@@ -26,6 +28,15 @@ pub(crate) struct CompareArgs {
     /// What is judged [default: the variants of BASE, or what --across names, side by side].
     #[arg(value_name = "NEW")]
     pub(crate) new: Option<PathBuf>,
+
+    /// Hold BASE against the last runs of a history instead: each of these counts as a stay. A history is a file that
+    /// `trend --append` wrote, or a folder of runs.
+    #[arg(long, value_name = "FILE", conflicts_with = "new")]
+    pub(crate) history: Option<PathBuf>,
+
+    /// How many runs of the history that are, at most: those after the last change of environment.
+    #[arg(long, value_name = "K", default_value = "10", requires = "history", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) last: u32,
 
     /// How to write it.
     #[arg(long, default_value = "text", value_parser = formats())]
@@ -56,7 +67,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
         None => Gate::shipped(),
     };
     let base = Digest::load(&args.base)?;
-    let new = args.new.as_deref().map(Digest::load).transpose()?;
+    let (base, new) = match (&args.history, &args.new) {
+        (Some(history), _) => (last_runs(history, &base, args)?, Some(base)),
+        (None, new) => (base, new.as_deref().map(Digest::load).transpose()?),
+    };
     let question = Question {
         gate,
         across: args.across.clone(),
@@ -86,6 +100,24 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<Ended> {
         return Ok(Ended::Regressed);
     }
     written.map(|()| Ended::done_if(comparison.conclusion == Conclusion::Passed))
+}
+
+/// The last runs of a history before the one that is judged.
+fn last_runs(path: &Path, new: &Digest, args: &CompareArgs) -> anyhow::Result<Digest> {
+    let mut history = History::default();
+    history.add(path).map_err(refused)?;
+    for warning in &history.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let side = history.side_for(new, args.last as usize, &args.across);
+    side.ok_or_else(|| {
+        let path = path.display();
+        Usage(format!(
+            "--history {path} has no run but {}: add one (trend --append)",
+            args.base.display()
+        ))
+        .into()
+    })
 }
 
 /// Appends the Markdown to the step's summary, where there is one.

@@ -13,6 +13,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod tools;
+pub(crate) mod trend;
 
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -68,13 +69,15 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Say what changed between two runs, or between the variants of one, and whether that fails a job.
     Compare(compare::CompareArgs),
+    /// Say which series of a history of runs changed when, and whether one became slower since a run.
+    Trend(trend::TrendArgs),
     /// Say what dumps of your cluster hold, and what its services weigh in each mode; `run --population` measures them.
     Population(population::PopulationArgs),
     /// List, fetch and remove the kernels that guests boot.
     Kernel(kernel::KernelArgs),
     /// List, fetch and remove the tools of other suites of the distribution, which --tools measures.
     Tools(tools::ToolsArgs),
-    /// Print the JSON Schemas of results.jsonl, summary.json and what `compare --format json` prints.
+    /// Print the JSON Schemas of results.jsonl, summary.json and what `compare` and `trend` print with --format json.
     Schema {
         /// Which file's schema.
         #[arg(default_value = "results")]
@@ -112,6 +115,7 @@ impl Cli {
             Command::Doctor(args) => doctor::run(&args),
             Command::Report(args) => report::run(&args),
             Command::Compare(args) => compare::run(&args),
+            Command::Trend(args) => trend::run(&args),
             Command::Population(args) => population::run(&args),
             Command::Kernel(args) => kernel::run(&args),
             Command::Tools(args) => tools::run(&args),

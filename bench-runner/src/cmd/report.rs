@@ -43,6 +43,12 @@ pub(crate) enum Format {
     Svg,
     /// The charts, as pictures.
     Png,
+    /// What KernelCI's database takes (KCIDB 5.3): a test a cell and metric, with its number.
+    Kcidb,
+    /// OpenMetrics text: medians and their intervals, for a text file that a node exporter reads.
+    Openmetrics,
+    /// Go benchmark text: a line a stay, for `benchstat BEFORE AFTER`.
+    Gobench,
 }
 
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
@@ -77,6 +83,15 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Ended> {
                 .map(|(run, s)| reports::render_text(run, s))
                 .collect();
             write(&texts.join("\n"), out)?;
+        }
+        Format::Kcidb => {
+            let kcidb = serde_json::to_string_pretty(&reports::render_kcidb(&parts))?;
+            write(&(kcidb + "\n"), out)?;
+        }
+        Format::Openmetrics => write(&reports::render_openmetrics(&parts), out)?,
+        Format::Gobench => {
+            let runs: Vec<_> = runs.iter().map(|(run, _)| run).collect();
+            write(&reports::render_gobench(&runs), out)?;
         }
         Format::Json => of_each(|summary| Ok(serde_json::to_string_pretty(summary)?))?,
         Format::Svg | Format::Png => {

@@ -1,7 +1,7 @@
 //! `schema`: JSON Schemas of what a run writes.
 
 use clap::ValueEnum;
-use schema::{Record, comparison::Comparison, summary::Summary};
+use schema::{Record, comparison::Comparison, summary::Summary, trend::Trend};
 
 use crate::exit::Ended;
 use crate::stdout;
@@ -12,6 +12,7 @@ pub(crate) enum SchemaOf {
     Results,
     Summary,
     Comparison,
+    Trend,
 }
 
 pub(crate) fn run(which: SchemaOf) -> anyhow::Result<Ended> {
@@ -19,6 +20,7 @@ pub(crate) fn run(which: SchemaOf) -> anyhow::Result<Ended> {
         SchemaOf::Results => schemars::schema_for!(Record),
         SchemaOf::Summary => schemars::schema_for!(Summary),
         SchemaOf::Comparison => schemars::schema_for!(Comparison),
+        SchemaOf::Trend => schemars::schema_for!(Trend),
     };
     stdout::json(&schema)?;
     Ok(Ended::Done)

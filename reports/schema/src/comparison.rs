@@ -172,6 +172,9 @@ pub struct Measured {
     #[serde(default, with = "crate::summary::ends")]
     #[schemars(with = "Option<[Option<f64>; 2]>")]
     pub range: Option<[f64; 2]>,
+    /// The value of each stay that has one, by block.
+    #[serde(default)]
+    pub values: Vec<f64>,
 }
 
 /// How sure, and of how much.

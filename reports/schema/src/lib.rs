@@ -28,6 +28,7 @@ mod record;
 mod scenario;
 mod service_type;
 pub mod summary;
+pub mod trend;
 mod vocabulary;
 mod words;
 

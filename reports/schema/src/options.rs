@@ -558,6 +558,8 @@ impl Options {
     #[must_use]
     pub fn list_change(&self) -> Option<ListChange> {
         self.word(OptionKey::Change)
+    }
+
     /// Sets that are swapped.
     #[must_use]
     pub fn sets(&self) -> Option<u32> {

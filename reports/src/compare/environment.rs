@@ -54,7 +54,7 @@ const PLACEMENT: &str = "placement";
 /// Facts that differ, each with the key that would allow it. Left out: the step of the clock, which is
 /// measured anew in each run, and memory that differs by less than 2 % (a kernel reserves more or less of
 /// it).
-pub(super) fn differences(base: &Environment, new: &Environment) -> Vec<Difference> {
+pub(crate) fn differences(base: &Environment, new: &Environment) -> Vec<Difference> {
     let (less, more) = (
         base.memory_bytes.min(new.memory_bytes),
         base.memory_bytes.max(new.memory_bytes),

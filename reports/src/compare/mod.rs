@@ -20,6 +20,8 @@ mod trial;
 
 pub use across::Across;
 pub use digest::Digest;
+pub(crate) use digest::{CellDigest, SeriesDigest};
+pub(crate) use environment::differences;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +29,6 @@ use schema::comparison::{Compared, Comparison, Conclusion, Difference, Pooled, S
 use schema::{Metric, OutcomeKind, SCHEMA_VERSION};
 
 use crate::gate::Gate;
-use digest::CellDigest;
 use drift::Drifts;
 use judge::Judge;
 use pair::{Half, Matched};

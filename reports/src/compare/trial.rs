@@ -226,6 +226,11 @@ fn summary(series: &[Of<'_>]) -> Option<Measured> {
         median: median(least)?,
         ci95: open.ci95,
         range: open.range,
+        values: series
+            .iter()
+            .filter(|(_, one)| !censored(one))
+            .map(|(_, one)| one.median)
+            .collect(),
     })
 }
 

@@ -96,6 +96,54 @@ impl Axis {
         }
     }
 
+    /// Runs in their order, of which some are labelled.
+    pub(super) fn runs(title: &str, labels: &[&str]) -> Self {
+        const LABELS: usize = 4;
+        let apart = labels.len().div_ceil(LABELS).max(1);
+        let labelled = labels.iter().enumerate().step_by(apart);
+        Self {
+            title: title.to_owned(),
+            ticks: labelled
+                .map(|(place, label)| (place as f64, (*label).to_owned()))
+                .collect(),
+            scale: Scale::Linear,
+            unit: None,
+            from: -0.5,
+            to: labels.len() as f64 - 0.5,
+        }
+    }
+
+    /// A quantity, linear, around what is shown: not from zero on, which its title says.
+    pub(super) fn around(
+        title: &str,
+        values: impl Iterator<Item = f64>,
+        unit: Unit,
+    ) -> Option<Self> {
+        let (low, high) = extent(values)?;
+        // No less than a tenth, so that noise is not blown up to fill the panel.
+        let room = (0.15 * (high - low))
+            .max(0.05 * (high + low).abs() / 2.0)
+            .max(0.5);
+        let (from, to) = (low - room, high + room);
+        let step = step((to - from) / 6.0);
+        let first = (from / step).ceil() as i64;
+        let ticks = (first..).map(|index| index as f64 * step);
+        let ticks = ticks.take_while(|tick| *tick <= to);
+        Some(Self {
+            title: format!("{title} (not from zero)"),
+            ticks: ticks.map(|tick| (tick, round(tick, unit))).collect(),
+            scale: Scale::Linear,
+            unit: Some(unit),
+            from,
+            to,
+        })
+    }
+
+    /// Both its ends.
+    pub(super) fn ends(&self) -> [f64; 2] {
+        [self.from, self.to]
+    }
+
     /// A quantity, logarithmic, around what is shown.
     pub(super) fn log(title: &str, values: impl Iterator<Item = f64>, unit: Unit) -> Option<Self> {
         let (low, high) = extent(values.filter(|value| *value > 0.0))?;
@@ -133,11 +181,7 @@ impl Axis {
     ) -> Option<Self> {
         let (_, high) = extent(values).filter(|(_, high)| *high > 0.0)?;
         let to = high * 1.08;
-        let rough = to / 7.0;
-        let power = 10f64.powf(rough.log10().floor());
-        let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
-        let step = steps.into_iter().find(|step| *step >= rough);
-        let step = step.unwrap_or(rough);
+        let step = step(to / 7.0);
         let ticks = (1..).map(|index| f64::from(index) * step);
         let ticks = ticks.take_while(|tick| *tick <= to);
         let ticks = ticks.map(|tick| (tick, round(tick, unit)));
@@ -178,6 +222,14 @@ impl Axis {
     pub(super) fn holds(&self, value: f64) -> bool {
         (self.from..=self.to).contains(&value)
     }
+}
+
+/// The next round step.
+fn step(rough: f64) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+    let step = steps.into_iter().find(|step| *step >= rough);
+    step.unwrap_or(rough)
 }
 
 /// A round quantity without its zeros: "30 µs", not "30.0 µs".

@@ -26,6 +26,7 @@ mod rule_count;
 mod style;
 mod svg;
 mod thumbnail;
+mod trend;
 mod update_time;
 mod updates_at_largest;
 
@@ -40,6 +41,7 @@ use crate::view::{are_named, scopes};
 use chart::Source;
 
 pub use figure::{Figure, Numbers};
+pub use trend::trend_of;
 
 /// Pixels of a PNG for each unit of its SVG: sharp on screens with two pixels a point.
 const PNG_SCALE: f32 = 2.0;

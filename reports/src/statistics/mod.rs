@@ -8,6 +8,7 @@
 //! Labels are exchanged by Xoshiro256++ seeded from the data's identity ([`seed_of`]), so that a comparison of the
 //! same results is the same comparison.
 
+mod change_points;
 mod correction;
 mod fit;
 mod interval;
@@ -18,6 +19,7 @@ mod ranks;
 mod sample;
 mod two_sample;
 
+pub use change_points::{ChangePoints, change_points};
 pub use correction::benjamini_hochberg;
 pub use fit::{Curve, Fitted, LINEAR_SIZES, POWER_SIZES, PROPORTIONAL_SIZES, fit, line};
 pub use interval::{Known, LEAST, SEEDS, median_interval, quotient_interval};

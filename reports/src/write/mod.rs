@@ -2,8 +2,11 @@
 //! Of files: every file under a temporary name first, then renamed, so that a reader
 //! never sees half a file and a failed report leaves the last good one.
 
+pub mod gobench;
 pub mod html;
+pub mod kcidb;
 pub mod markdown;
+pub mod openmetrics;
 pub mod text;
 
 use std::fs;

@@ -2,39 +2,19 @@
 //! A regression, or what is missing, is a failure; what failed in NEW is an error; what nothing can be said of is
 //! skipped.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use schema::comparison::{Comparison, Verdict};
+use schema::comparison::Comparison;
 
-use super::{details, failure, headline, metric, name, pool_details, pool_name};
+use super::case::{Became, Case, cases};
+use super::headline;
 use crate::xml::escaped;
 
-/// What became of a test case that did not pass: the element that says so, its type, and why.
-type Case = Option<(&'static str, &'static str, String)>;
-
 pub(super) fn render(comparison: &Comparison) -> String {
-    let pools = comparison.pooled.iter().map(|pool| {
-        let case = case(pool.verdict, false, pool_details(pool));
-        (format!("pooled.{}", pool.scenario), pool_name(pool), case)
-    });
-    let mut errors = BTreeSet::new();
-    let cells = comparison.cells.iter().map(|row| {
-        let case = match case(row.verdict, row.allowed.is_some(), details(row)) {
-            failure @ Some(("failure", ..)) => failure,
-            // Once a cell, not once a metric.
-            _ if row.failed > 0 && errors.insert(&row.key) => {
-                Some(("error", " type=\"failed\"", failure(row)))
-            }
-            other => other,
-        };
-        let class = format!("{}.{}", row.key.scenario, row.key.mode);
-        (class, format!("{} {}", name(row), metric(row)), case)
-    });
-    let cases: Vec<(String, String, Case)> = pools.chain(cells).collect();
+    let cases = cases(comparison);
     let count = |element: &str| {
-        let is = |case: &Case| case.as_ref().is_some_and(|(own, ..)| *own == element);
-        cases.iter().filter(|(.., case)| is(case)).count()
+        let own = cases.iter().filter_map(|case| said(case.became));
+        own.filter(|(own, _)| *own == element).count()
     };
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     let _ = writeln!(
@@ -56,15 +36,21 @@ pub(super) fn render(comparison: &Comparison) -> String {
         let _ = writeln!(out, "      <property name=\"{name}\" value=\"{value}\"/>");
     }
     out.push_str("    </properties>\n");
-    for (class, name, case) in &cases {
-        let (class, name) = (escaped(class), escaped(name.trim_end()));
+    for Case {
+        group,
+        name,
+        became,
+        why,
+    } in &cases
+    {
+        let (group, name) = (escaped(group), escaped(name));
         let _ = write!(
             out,
-            "    <testcase classname=\"{class}\" name=\"{name}\" time=\"0\""
+            "    <testcase classname=\"{group}\" name=\"{name}\" time=\"0\""
         );
-        out.push_str(&match case {
+        out.push_str(&match said(*became) {
             None => "/>\n".to_owned(),
-            Some((element, kind, why)) => format!(
+            Some((element, kind)) => format!(
                 ">\n      <{element}{kind} message=\"{}\"/>\n    </testcase>\n",
                 escaped(why)
             ),
@@ -78,13 +64,13 @@ pub(super) fn render(comparison: &Comparison) -> String {
     out
 }
 
-fn case(verdict: Verdict, allowed: bool, details: String) -> Case {
-    match verdict {
-        Verdict::Regressed => Some(("failure", " type=\"regressed\"", details)),
-        Verdict::Missing if !allowed => Some(("failure", " type=\"missing\"", details)),
-        Verdict::Missing | Verdict::Inconclusive | Verdict::Incomparable => {
-            Some(("skipped", "", details))
-        }
-        Verdict::Improved | Verdict::Unchanged => None,
+/// The element of a case that did not pass, with its type.
+fn said(became: Became) -> Option<(&'static str, &'static str)> {
+    match became {
+        Became::Passed => None,
+        Became::Regressed => Some(("failure", " type=\"regressed\"")),
+        Became::Missing => Some(("failure", " type=\"missing\"")),
+        Became::Failed => Some(("error", " type=\"failed\"")),
+        Became::Skipped => Some(("skipped", "")),
     }
 }

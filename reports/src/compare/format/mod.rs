@@ -1,8 +1,11 @@
 //! One file a format, and a row in [`FORMATS`].
 
 mod annotations;
+mod case;
 mod csv;
+mod gobench;
 mod junit;
+mod ktap;
 mod markdown;
 mod text;
 mod trackers;
@@ -60,6 +63,16 @@ pub const FORMATS: &[Format] = &[
         "junit",
         "test results, as CI systems read them",
         Text(junit::render),
+    ),
+    format(
+        "ktap",
+        "tests of the kernel: KTAP version 1 (scripts/kselftest)",
+        Text(ktap::render),
+    ),
+    format(
+        "gobench",
+        "`benchstat -col side`: a line a stay of either side",
+        Text(gobench::render),
     ),
     format(
         "github",

@@ -10,6 +10,7 @@ mod matrix;
 mod overview;
 mod table;
 mod tables;
+mod trend;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use crate::view::trust::{Disturbed, coverage_text, older};
 use crate::view::{
     Scope, are_named, executed_by, grouped, is_timed, kinds, lists, scopes, service_types,
 };
+
+pub use trend::render_trend;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -69,15 +72,29 @@ pub fn render_html(runs: &[(&Run, &Summary)]) -> String {
 /// As [`render_html`], with where the results of each run lie, as a path from the page.
 #[must_use]
 pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>]) -> String {
-    let script = BASE64.encode(&Sha256::digest(SCRIPT.as_bytes()));
-    // Nothing is fetched, and no script runs but the page's own, whatever a label in the data says.
-    let policy = format!(
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; script-src 'sha256-{script}'"
-    );
     let results = results
         .iter()
         .map(Option::as_deref)
         .chain(std::iter::repeat(None));
+    let title = format!("Linux service datapaths: {}", subject(runs));
+    document(
+        &title,
+        html! {
+            (overview::section(runs))
+            @for (index, ((run, summary), results)) in runs.iter().zip(results).enumerate() {
+                (article(run, summary, results, (index, runs.len())))
+            }
+        },
+    )
+}
+
+/// A page that needs nothing but itself. Nothing is fetched, and no script runs but the page's own, whatever a label in the
+/// data says.
+fn document(title: &str, main: Markup) -> String {
+    let script = BASE64.encode(&Sha256::digest(SCRIPT.as_bytes()));
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; script-src 'sha256-{script}'"
+    );
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -86,17 +103,12 @@ pub fn render_html_beside(runs: &[(&Run, &Summary)], results: &[Option<String>])
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Linux service datapaths: " (subject(runs)) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 a.skip href="#start" { "Skip to what the data say" }
-                main {
-                    (overview::section(runs))
-                    @for (index, ((run, summary), results)) in runs.iter().zip(results).enumerate() {
-                        (article(run, summary, results, (index, runs.len())))
-                    }
-                }
+                main { (main) }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
