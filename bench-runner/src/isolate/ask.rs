@@ -199,7 +199,7 @@ mod tests {
         let memory = KernelMemory {
             slab_unreclaimable: 1,
             vmalloc_used: 2,
-            percpu: 3,
+            percpu: Some(3),
         };
         for ask in [
             Ask::Facilities,
