@@ -8,6 +8,7 @@ use std::path::Path;
 use guest::fetch::Cache;
 use guest::kernel::Kernel;
 use guest::machine::QEMU;
+use netns_sys::distribution::install;
 use schema::{Accelerator, Mode};
 
 use crate::case::Case;
@@ -159,7 +160,7 @@ fn instead(why: &str, Usage(error): Usage, cases: &[Case], tried: &[Trial]) -> U
 fn lacking(cases: &[Case], tried: &[Trial]) -> Option<String> {
     let refused = cases.iter().zip(tried).find_map(|(case, trial)| {
         let why = trial.unsupported.as_ref()?;
-        case.missing_tool().is_none().then_some((case, why))
+        case.missing_tool().is_none().then_some((case, &why.reason))
     });
     refused.map(|(case, why)| format!("the host's kernel cannot run {case} ({why})"))
 }
@@ -209,7 +210,8 @@ fn kernels(settings: &Settings) -> Vec<Asked> {
 fn guests(asked: Vec<Asked>, accel: Accelerator) -> Result<(String, Guests), Usage> {
     if !netns_sys::process::installed(QEMU) {
         return refused(format!(
-            "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
+            "{QEMU} is not installed and a guest needs it: {}",
+            install(guest::machine::PACKAGE)
         ));
     }
     let (mut kernels, mut which) = (Vec::new(), String::new());

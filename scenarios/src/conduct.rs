@@ -45,7 +45,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         }
         emit(Event::Closed);
     };
-    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
+    if let Some(reason) = refused.or_else(|| Some(lab::refused(spec.node())?.reason)) {
         declined(&reason);
         return Ok(());
     }

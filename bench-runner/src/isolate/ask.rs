@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use netns_harness::HarnessError;
 use netns_harness::meters::{self, KernelMemory, Settled};
+use netns_harness::remedy::Lack;
 use scenarios::spec::{Setup, StaySpec};
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,8 @@ impl Ask {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Trial {
-    /// Why the mode does not work here, with the remedy; `None` when it does.
-    pub(crate) unsupported: Option<String>,
+    /// Why the mode does not work here; `None` when it does.
+    pub(crate) unsupported: Option<Lack>,
     /// Which sysctl that was named cannot be pinned here, and why.
     pub(crate) refused_sysctl: Option<String>,
     /// Cells that do not work although the mode does: which, and why.
@@ -107,7 +108,7 @@ pub(crate) struct Trial {
 
 impl Trial {
     /// One that found the mode not to work.
-    pub(crate) fn broken(why: impl Into<String>) -> Self {
+    pub(crate) fn broken(why: impl Into<Lack>) -> Self {
         Self {
             unsupported: Some(why.into()),
             ..Self::default()
@@ -131,6 +132,12 @@ pub(crate) struct Facilities {
     pub(crate) found: Vec<Found>,
     /// Whether a socket's buffer may exceed `net.core.wmem_max`.
     pub(crate) forced_buffers: bool,
+    /// The same of `net.core.rmem_max`.
+    pub(crate) forced_receive_buffers: bool,
+    /// Whether a stay has a /sys of its own.
+    pub(crate) own_sysfs: bool,
+    /// Installed tools that do not read what they are given, or are not heard.
+    pub(crate) deaf: Vec<Lack>,
     /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.
     pub(crate) largest_batch: Option<u64>,
     /// `net.netfilter.nf_conntrack_max` as a lab sees it.

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{Hook, foreign, tool};
@@ -97,7 +98,7 @@ impl Datapath for Ipset {
         facts::over(self.engine, self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         let options = RenderOptions {
             untimed: true,
             ..RenderOptions::by(transport)

@@ -59,6 +59,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{self, Frontend, Population};
 use crate::xtables::{Hook, foreign, tool};
 use census::State;
@@ -173,7 +174,7 @@ impl Datapath for Ipvs {
         facts::of(self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         // First of all: without IPVS its sysctls are missing too, and would be blamed.
         Connection::open().map_err(|error| probe::missing(&error))?;
         read_sysctl("net.ipv4.vs.conntrack").map_err(|error| probe::without_conntrack(&error))?;
@@ -182,7 +183,7 @@ impl Datapath for Ipvs {
             ..RenderOptions::by(transport)
         };
         let population = trial::population_of(self.facts());
-        let explained = |error: &HarnessError| probe::explained(self.family, error);
+        let explained = |error: &HarnessError| probe::explained(Engine::Legacy, self.family, error);
         trial::attempt(self, &population, &options, explained)
     }
 

@@ -9,6 +9,7 @@ use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Frontend, Population, Service};
 use crate::xtables::{Hook, tool};
 
@@ -130,8 +131,8 @@ pub trait Datapath: Send + Sync {
     /// Tries the mode in a throwaway namespace, which the caller provides.
     ///
     /// # Errors
-    /// The missing facility with its remedy, as a sentence.
-    fn probe(&self, transport: Transport) -> Result<(), String>;
+    /// What is missing, with its remedy where what failed tells it.
+    fn probe(&self, transport: Transport) -> Result<(), Lack>;
 
     /// Finds out what of its layout the running kernel decides: before rules are made for this kernel. By default nothing is.
     fn fit(&mut self) {}

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Population, Service};
 use crate::xtables::{foreign, tools};
 
@@ -33,7 +34,7 @@ impl Datapath for NoDatapath {
         &FACTS
     }
 
-    fn probe(&self, _transport: Transport) -> Result<(), String> {
+    fn probe(&self, _transport: Transport) -> Result<(), Lack> {
         Ok(())
     }
 

@@ -28,8 +28,9 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
     };
     // thread-self, not self: /proc/net is the main thread's.
     let lost = match fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack") {
-        Ok(text) => lost_entries(&text)
-            .map_err(HarnessError::listing("/proc/net/stat/nf_conntrack"))?,
+        Ok(text) => {
+            lost_entries(&text).map_err(HarnessError::listing("/proc/net/stat/nf_conntrack"))?
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(HarnessError::system("read nf_conntrack statistics", error)),
     };
@@ -47,7 +48,11 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
 /// A line that has no number where a column is.
 fn lost_entries(text: &str) -> Result<Option<u64>, &str> {
     let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    let names: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
     let column = |wanted: &&str| names.iter().position(|name| name == wanted);
     let columns = ["insert_failed", "drop", "early_drop"];
     let columns: Vec<usize> = columns.iter().filter_map(column).collect();

@@ -334,7 +334,7 @@ mod tests {
             Ok(KernelMemory {
                 slab_unreclaimable: slab,
                 vmalloc_used: 0,
-                percpu: 0,
+                percpu: Some(0),
             })
         };
         assert!(

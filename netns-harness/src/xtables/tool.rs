@@ -8,6 +8,7 @@ use netns_sys::x_tables;
 
 use super::tables::{Tables, emptied};
 use super::{Engine, Family, Hook, of_kernel};
+use crate::remedy::Lack;
 use crate::{HarnessError, tools};
 
 /// Arguments of every restore that adds to what is there (kube-proxy's `RestoreAll` with
@@ -170,82 +171,15 @@ fn listed_counters(tool: &str, chain: &str) -> Result<(u64, Option<u64>), Harnes
     })
 }
 
-/// Whether a tool was refused for want of a privilege.
-pub(crate) fn unprivileged(stderr: &str) -> bool {
-    stderr.contains("Permission denied") || stderr.contains("not permitted")
-}
-
-/// What the kernel needs for a family, as its configuration and modprobe name it.
-struct Parts {
-    /// Of the legacy engine.
-    tables: &'static str,
-    nat: &'static str,
-    filter: &'static str,
-    /// Of the nft engine.
-    nf_tables: &'static str,
-}
-
-const fn parts(family: Family) -> Parts {
-    match family {
-        Family::Ipv4 => Parts {
-            tables: "ip_tables (CONFIG_IP_NF_IPTABLES_LEGACY, CONFIG_IP_NF_NAT)",
-            nat: "iptable_nat",
-            filter: "iptable_filter",
-            nf_tables: "CONFIG_NF_TABLES_IPV4",
-        },
-        Family::Ipv6 => Parts {
-            tables: "ip6_tables (CONFIG_IP6_NF_IPTABLES_LEGACY, CONFIG_IP6_NF_NAT)",
-            nat: "ip6table_nat",
-            filter: "ip6table_filter",
-            nf_tables: "CONFIG_NF_TABLES_IPV6",
-        },
-    }
-}
-
-/// What an engine lacks here for a family, and what would help.
-pub(crate) fn remedy(engine: Engine, family: Family, error: &HarnessError) -> String {
-    let tool = prefix_of(engine, family);
-    let HarnessError::Tool { stderr, .. } = error else {
-        let missing = tools::missing(tool, "iptables", error);
-        return missing.unwrap_or_else(|| error.to_string());
-    };
-    let refusal = stderr.trim_end_matches('.');
-    let nft = engine == Engine::Nft;
-    let Parts {
-        tables,
-        nat,
-        filter,
-        nf_tables,
-    } = parts(family);
-    let says = |text: &str| refusal.contains(text);
-    let begins = ["iptables", "ip6tables"].map(|name| format!("can't initialize {name} table"));
-    let cannot_begin = begins.iter().any(|text| says(text));
-    let advice = if says("Message too long") {
-        // iptables/nft.c mnl_set_sndbuffer() (1.8.9): SO_SNDBUFFORCE or nothing, so wmem_max is of no use.
-        "it sends a transaction as one netlink message, and without CAP_NET_ADMIN in the initial user namespace its socket cannot hold one (EMSGSIZE): run as root, or raise net.core.wmem_default above the size of a transaction (3.3 KB a service of two endpoints)".to_owned()
-    } else if unprivileged(refusal) {
-        "it needs CAP_NET_ADMIN over this network namespace: run as root".to_owned()
-    } else if says("table does not exist") || cannot_begin {
-        format!(
-            "the kernel has no {tables}: modprobe -a {nat} {filter}, or another kernel with --kernel"
-        )
-    } else if nft && (says("Protocol not supported") || says("initialize nft")) {
-        format!(
-            "the kernel has no nf_tables ({nf_tables}): modprobe nf_tables, or another kernel with --kernel"
-        )
-    } else if nft {
-        "the kernel may lack a part of nf_tables or of x_tables: modprobe -a nft_compat nft_chain_nat xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE".to_owned()
-    } else {
-        format!(
-            "the kernel may lack a part of x_tables: modprobe -a {nat} xt_comment xt_statistic xt_conntrack xt_mark xt_addrtype xt_nat xt_MASQUERADE"
-        )
-    };
-    format!("{tool} refused the rules: {refusal}; {advice}")
+/// What an engine lacks here for a family, as far as its tool tells it.
+pub(crate) fn lack(engine: Engine, family: Family, error: &HarnessError) -> Lack {
+    tools::lack(prefix_of(engine, family), "iptables", error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remedy::Remedy;
 
     #[test]
     fn a_listing_that_leaves_rules_out_says_so_and_is_seen() {
@@ -260,37 +194,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_what_is_missing_and_what_would_help() {
-        let refused = |stderr: &str| HarnessError::Tool {
-            tool: "iptables-nft-restore".to_owned(),
+    fn a_refusal_says_what_the_tool_said_and_one_that_is_missing_names_its_package() {
+        let refused = HarnessError::Tool {
+            tool: "ip6tables-nft-restore".to_owned(),
             status: "exit status: 1".to_owned(),
-            stderr: stderr.to_owned(),
+            stderr: "line 2 failed: Permission denied.".to_owned(),
         };
-        let said = |stderr| remedy(Engine::Nft, Family::Ipv4, &refused(stderr));
-        let too_long = said("sendmsg() failed: Message too long");
-        assert!(too_long.contains("EMSGSIZE") && too_long.contains("wmem_default"));
-        assert!(said("Fatal: can't open lock file: Permission denied").contains("CAP_NET_ADMIN"));
-        assert!(said("something new").contains("nft_compat"));
+        let said = lack(Engine::Nft, Family::Ipv6, &refused);
+        let wanted = "ip6tables-nft refused the rules: line 2 failed: Permission denied";
+        assert_eq!(said.reason, wanted);
+        // By what this process may do, and not by the words.
+        let root = (!netns_sys::isolation::administers()).then_some(Remedy::Root);
+        assert_eq!(said.remedy, root);
         let missing = HarnessError::system(
             "start iptables-nft-restore",
             std::io::Error::from(std::io::ErrorKind::NotFound),
         );
-        let said = remedy(Engine::Nft, Family::Ipv4, &missing);
-        assert!(said.contains("apt-get install iptables"), "{said}");
-    }
-
-    #[test]
-    fn of_ipv6_other_modules_help() {
-        let refused = HarnessError::Tool {
-            tool: "ip6tables-legacy-restore".to_owned(),
-            status: "exit status: 3".to_owned(),
-            stderr: "can't initialize ip6tables table `nat'".to_owned(),
-        };
-        let said = remedy(Engine::Legacy, Family::Ipv6, &refused);
-        assert!(
-            said.contains("ip6tables-legacy refused") && said.contains("ip6table_nat"),
-            "{said}"
-        );
-        assert!(!said.contains("iptable_nat"), "{said}");
+        let said = lack(Engine::Nft, Family::Ipv4, &missing);
+        assert_eq!(said, Lack::of_program("iptables-nft", "iptables"));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use guest::fetch::{Cache, Cached};
 use guest::kernel::Kernel;
-use guest::machine::QEMU;
+use guest::machine::{PACKAGE, QEMU};
 use guest::series_of;
 use schema::SandboxKind;
 
@@ -41,7 +41,7 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<Way>) {
         }
     }
     let mut checks = vec![
-        Check::program(QEMU, "qemu-system-x86", "not installed: no guests"),
+        Check::program(QEMU, PACKAGE, "not installed: no guests"),
         kvm,
     ];
     checks.extend(kernels(&cache, &cached, &refused));
@@ -121,11 +121,16 @@ async fn try_kernel(kernel: &Kernel, try_kvm: bool) -> anyhow::Result<(Vec<Way>,
     if let Some(why) = guest.given_up() {
         anyhow::bail!("{why}");
     }
-    let ways = cases.iter().zip(trials).map(|tried| Way {
-        sandbox: SandboxKind::Guest,
-        kernel: Some(kernel.version.clone()),
-        accelerator: Some(guest.accelerator()),
-        ..way(tried)
+    let ways = cases.iter().zip(trials).map(|(case, mut trial)| {
+        if let Some(lack) = &mut trial.unsupported {
+            lack.remedy.take_if(|remedy| !remedy.reaches_guests());
+        }
+        Way {
+            sandbox: SandboxKind::Guest,
+            kernel: Some(kernel.version.clone()),
+            accelerator: Some(guest.accelerator()),
+            ..way((case, trial))
+        }
     });
     Ok((ways.collect(), without_kvm))
 }

@@ -10,6 +10,7 @@ use crate::datapath::{
     Transport,
 };
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{Hook, foreign, tool};
@@ -33,9 +34,9 @@ impl Datapath for Conntrack {
         super::facts::floor(self.0)
     }
 
-    fn probe(&self, _transport: Transport) -> Result<(), String> {
+    fn probe(&self, _transport: Transport) -> Result<(), Lack> {
         tool::restore(self.tool(), &["-w", "5", "--noflush"], RULES)
-            .map_err(|e| tool::remedy(Engine::Legacy, self.0, &e))
+            .map_err(|e| tool::lack(Engine::Legacy, self.0, &e))
     }
 
     fn render(
