@@ -3,6 +3,7 @@
 //! all. Modes of one comparison never run on different kernels.
 
 use std::collections::{BTreeSet, HashSet};
+use std::env::consts::ARCH;
 use std::path::Path;
 
 use guest::fetch::Cache;
@@ -136,6 +137,9 @@ pub(crate) async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
 
 /// Whether a guest boots here with KVM; if not, why.
 async fn kvm() -> anyhow::Result<Result<(), String>> {
+    if let Some(why) = guest::none_on(ARCH) {
+        return Ok(Err(why));
+    }
     if !netns_sys::process::installed(QEMU) {
         return Ok(Err(format!("{QEMU} is not installed")));
     }
@@ -208,6 +212,9 @@ fn kernels(settings: &Settings) -> Vec<Asked> {
 
 /// Guests of the kernels that are asked for, and what they are called in a sentence.
 fn guests(asked: Vec<Asked>, accel: Accelerator) -> Result<(String, Guests), Usage> {
+    if let Some(why) = guest::none_on(ARCH) {
+        return refused(format!("{why}: measure on its own kernel, --sandbox netns"));
+    }
     if !netns_sys::process::installed(QEMU) {
         return refused(format!(
             "{QEMU} is not installed and a guest needs it: {}",

@@ -158,7 +158,11 @@ impl Machine<'_> {
             _ => format!("modprobe -a {names}"),
         };
         if self.container {
-            return format!("# on the host, not in this container: {load}");
+            let guest = match self.guests {
+                true => format!("; or in a guest: {}", self.other_kernel()),
+                false => String::new(),
+            };
+            return format!("# on the host, not in this container: {load}{guest}");
         }
         if modules.iter().any(|module| self.has_module(module)) {
             return format!("sudo {load}");
@@ -399,7 +403,7 @@ mod tests {
         };
         assert_eq!(
             lacks.line(&contained),
-            "# on the host, not in this container: modprobe ip_vs"
+            "# on the host, not in this container: modprobe ip_vs; or in a guest: bench-runner run --sandbox guest"
         );
         // Nothing of that kernel's lies here: it is no package's.
         let own = Machine {

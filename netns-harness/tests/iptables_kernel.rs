@@ -348,7 +348,7 @@ fn both_families_stand_beside_each_other_through_one_engine_and_one_leaves_the_o
 fn the_floor_of_either_family_tracks_serves_nothing_and_leaves_nothing() {
     for family in Family::ALL.iter().copied() {
         isolated(|| {
-            let floor = Conntrack(family);
+            let floor = Conntrack::of(family);
             assert_eq!(floor.probe(Transport::Restore), Ok(()));
             assert_eq!(floor.census().unwrap(), Relation::default());
             assert_eq!(floor.nat_counters().unwrap(), Some(0));

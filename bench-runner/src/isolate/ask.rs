@@ -6,9 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use netns_harness::HarnessError;
+use netns_harness::lab::facility::Revisions;
 use netns_harness::meters::{self, KernelMemory, Settled};
 use netns_harness::remedy::Lack;
 use scenarios::spec::{Setup, StaySpec};
+use schema::Engine;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -102,6 +104,8 @@ pub(crate) struct Trial {
     pub(crate) limits: Vec<String>,
     /// How long the population took to install and to list, milliseconds; with [`At`].
     pub(crate) installed_ms: Option<u64>,
+    /// Engine that its rules went through, where that is not the ordinary one and no choice.
+    pub(crate) engine: Option<Engine>,
     /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
     pub(crate) sysctls: BTreeMap<String, String>,
 }
@@ -136,6 +140,8 @@ pub(crate) struct Facilities {
     pub(crate) forced_receive_buffers: bool,
     /// Whether a stay has a /sys of its own.
     pub(crate) own_sysfs: bool,
+    /// Of the set types that are there.
+    pub(crate) set_revisions: Vec<Revisions>,
     /// Installed tools that do not read what they are given, or are not heard.
     pub(crate) deaf: Vec<Lack>,
     /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.

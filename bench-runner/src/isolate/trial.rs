@@ -43,6 +43,7 @@ pub(crate) fn facilities(mounted: Mounted) -> Facilities {
         forced_buffers: isolation::forces_buffers(),
         forced_receive_buffers: isolation::forces_receive_buffers(),
         own_sysfs: mounted.sysfs,
+        set_revisions: facility::set_revisions(),
         deaf: case::all_tools()
             .iter()
             .filter_map(|(tool, _)| tools::deaf(tool))
@@ -78,6 +79,9 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     let Some(datapath) = of(asked.family) else {
         return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));
     };
+    let known = datapath.facts();
+    let other = known.rules.filter(|rules| *rules != Engine::default());
+    trial.engine = other.filter(|_| known.either);
     // That of the services beside, where the node serves two families.
     let beside = asked.node().beside().and_then(of);
     let forced = isolation::forces_buffers();
@@ -87,8 +91,12 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
         None => [Some(&datapath), beside.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|datapath| datapath.probe(transport).err())
-            .map(|why| explain(asked, engine, why)),
+            .find_map(|datapath| {
+                let why = datapath.probe(transport).err()?;
+                // Of rules that go through either engine that which was taken here.
+                let engine = datapath.facts().rules.unwrap_or(engine);
+                Some(explain(asked, engine, why))
+            }),
     };
     let sysctls = &asked.setup.sysctls;
     let built = |sysctls: &BTreeMap<String, String>| {

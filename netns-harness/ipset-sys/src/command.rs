@@ -20,7 +20,8 @@ pub enum SetType {
 }
 
 impl SetType {
-    pub(crate) const ALL: [Self; 5] = [
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
         Self::HashIp,
         Self::HashIpPort,
         Self::HashIpPortIp,

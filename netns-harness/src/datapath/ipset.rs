@@ -134,8 +134,7 @@ impl Datapath for Ipset {
         let tables = ["mangle", "nat", "filter"];
         let mut errors = foreign::remove(self.engine, self.family, &tables, sockets);
         for name in [layout::set(self.family), layout::new_set(self.family)] {
-            let destroy = ipset_sys::Command::Destroy(name.to_owned());
-            let destroyed = steps::Sets::send(&[destroy], sockets);
+            let destroyed = steps::destroy(name.to_owned(), sockets);
             errors.extend(destroyed.err().filter(|error| !error.is_not_found()));
         }
         errors

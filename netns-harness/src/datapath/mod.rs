@@ -311,16 +311,16 @@ pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable + meaning::
 impl<T: Datapath + KubeProxy + Inspect + Breakable + meaning::Meaning> Implementation for T {}
 
 /// What is known of a mode for services of a family: the only place that matches on it. `engine` is for modes whose
-/// rules go through either.
+/// rules go through either; what is [`ModeFacts::either`] is made for the legacy one until it is fitted.
 #[must_use]
 pub fn facts_of(mode: Mode, engine: Engine, family: Family) -> &'static ModeFacts {
     match mode {
         Mode::None => &none::FACTS,
-        Mode::Conntrack => iptables::facts::floor(family),
+        Mode::Conntrack => iptables::facts::floor(engine, family),
         Mode::IptablesLegacy => iptables::facts::over(Engine::Legacy, family),
         Mode::IptablesNft => iptables::facts::over(Engine::Nft, family),
         Mode::Ipset => ipset::facts::over(engine, family),
-        Mode::Ipvs => ipvs::facts::of(family),
+        Mode::Ipvs => ipvs::facts::over(engine, family),
         Mode::Nftables => nftables::facts::of(family),
     }
 }

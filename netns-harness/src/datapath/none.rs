@@ -1,17 +1,17 @@
 //! The bare floor: the client talks straight to an endpoint, nothing is installed, and the proof is
 //! that nothing is.
 
-use schema::{Family, Mode};
+use schema::Mode;
 
 use super::{
-    Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
-    RenderOptions, Sockets, Transport, TransportFacts, iptables,
+    Batch, Breakable, Damage, Datapath, Inspect, Inventory, KubeProxy, ModeFacts, RenderOptions,
+    Sockets, Transport, TransportFacts, iptables,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
 use crate::remedy::Lack;
 use crate::service::{Population, Service};
-use crate::xtables::{foreign, tools};
+use crate::xtables::foreign;
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +20,6 @@ pub struct NoDatapath;
 /// What is known of it.
 pub(super) const FACTS: ModeFacts = ModeFacts {
     tracks: false,
-    // It is proved empty by listing both engines.
-    tools: tools(Engine::Legacy, Family::Ipv4),
     ..ModeFacts::of(
         Mode::None,
         &[TransportFacts::of(Transport::Restore)],

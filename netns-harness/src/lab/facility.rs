@@ -8,6 +8,7 @@ use netns_sys::process;
 use netns_sys::x_tables::{self, Extension};
 use rtnetlink::LinkDummy;
 use schema::{Family, Mode};
+use serde::{Deserialize, Serialize};
 
 use Trial::*;
 
@@ -297,6 +298,31 @@ pub fn missing(
     let names: Vec<String> = lacking.iter().map(|f| f.title()).collect();
     let modules = Remedy::modules(lacking.iter().map(|f| f.module));
     Some(Lack::from(format!("this kernel lacks {}", names.join(", "))).with(modules))
+}
+
+/// Revisions of a set type, which the user space and the kernel must have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revisions {
+    /// The type: "hash:ip,port".
+    pub of: String,
+    /// The newest that libipset knows too, which sets are made of.
+    pub common: u8,
+    /// The newest that the kernel has.
+    pub kernel: u8,
+}
+
+/// Those of every type of set that a mode makes and that is there.
+#[must_use]
+pub fn set_revisions() -> Vec<Revisions> {
+    let Ok(session) = ipset_sys::Session::open() else {
+        return Vec::new();
+    };
+    let known = ipset_sys::SetType::ALL.into_iter().filter_map(|of| {
+        let (common, of) = (session.revision(of)?, of.to_string());
+        let kernel = questions::newest_set_revision(Family::Ipv4, &of).ok()?;
+        Some(Revisions { of, common, kernel })
+    });
+    known.collect()
 }
 
 /// Opens a socket of IPv6: what can be loaded is loaded by that, and a kernel that was booted with `ipv6.disable=1`

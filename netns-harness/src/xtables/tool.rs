@@ -171,6 +171,18 @@ fn listed_counters(tool: &str, chain: &str) -> Result<(u64, Option<u64>), Harnes
     })
 }
 
+/// The engine of rules that either would carry, by what there is: the legacy one where its tools are and the kernel has
+/// its tables, which kernels are built without today; else the other. Makes table nat of the calling thread's network
+/// namespace.
+pub(crate) fn engine_here(family: Family) -> Engine {
+    let tools = super::tools(Engine::Legacy, family).iter();
+    let mut tools = tools.map(|(tool, _)| netns_sys::tools::installed(tool));
+    match tools.all(|there| there) && x_tables::table(of_kernel(family), "nat").is_ok() {
+        true => Engine::Legacy,
+        false => Engine::Nft,
+    }
+}
+
 /// What an engine lacks here for a family, as far as its tool tells it.
 pub(crate) fn lack(engine: Engine, family: Family, error: &HarnessError) -> Lack {
     tools::lack(prefix_of(engine, family), "iptables", error)

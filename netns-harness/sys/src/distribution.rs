@@ -1,5 +1,6 @@
 //! Which distribution this is, and what its packages are called: one table, `packages.tsv`, which `scripts/bootstrap`
-//! reads too. Its key is a package's name in Debian; "-" is none.
+//! reads too. Its key is a package's name in Debian; "-" is none. Names are the distributions' own of 2026; only Debian's
+//! are tried by tests.
 
 use std::fs;
 
@@ -20,19 +21,7 @@ pub enum Distribution {
     OpenSuse,
 }
 
-/// Words of `ID` and `ID_LIKE` (os-release(5)).
-const WORDS: &[(&str, Distribution)] = &[
-    ("ubuntu", Distribution::Ubuntu),
-    ("debian", Distribution::Debian),
-    ("fedora", Distribution::Fedora),
-    ("rhel", Distribution::Fedora),
-    ("centos", Distribution::Fedora),
-    ("arch", Distribution::Arch),
-    ("alpine", Distribution::Alpine),
-    ("opensuse", Distribution::OpenSuse),
-    ("suse", Distribution::OpenSuse),
-];
-
+/// Its rows are what a package is called, one for each key; row `ids` has the words of `ID` and `ID_LIKE` (os-release(5)).
 const PACKAGES: &str = include_str!("packages.tsv");
 
 impl Distribution {
@@ -53,8 +42,28 @@ impl Distribution {
             value.unwrap_or_default().trim_matches(['"', '\''])
         };
         let words = value("ID").split(' ').chain(value("ID_LIKE").split(' '));
-        let mut known = words.filter_map(|word| WORDS.iter().find(|(name, _)| *name == word));
-        known.next().map(|(_, distribution)| *distribution)
+        let mut known = words.filter_map(Self::called);
+        known.next()
+    }
+
+    fn called(word: &str) -> Option<Self> {
+        let all = [
+            Self::Debian,
+            Self::Fedora,
+            Self::Arch,
+            Self::Alpine,
+            Self::OpenSuse,
+        ];
+        let is = |of: &Self| {
+            of.cell("ids")
+                .is_some_and(|ids| ids.split(' ').any(|id| id == word))
+        };
+        let found = all.into_iter().find(is)?;
+        Some(if word == "ubuntu" {
+            Self::Ubuntu
+        } else {
+            found
+        })
     }
 
     const fn column(self) -> usize {

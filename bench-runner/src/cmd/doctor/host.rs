@@ -1,7 +1,7 @@
 //! What is looked at besides the modes: privileges, the machine, parts of the kernel, tools.
 
 use netns_harness::lab::Pinning;
-use netns_harness::lab::facility::{FACILITIES, Facility};
+use netns_harness::lab::facility::{FACILITIES, Facility, Revisions};
 use netns_harness::remedy::{Lack, Machine, Remedy};
 use netns_sys::isolation;
 use nix::sys::resource::{Resource, getrlimit};
@@ -189,7 +189,20 @@ pub(super) fn kernel_facilities(facilities: Option<&Facilities>) -> Vec<Check> {
             }
         }
     };
-    FACILITIES.iter().map(check).collect()
+    let revisions = facilities.and_then(|all| revisions(&all.set_revisions));
+    FACILITIES.iter().map(check).chain(revisions).collect()
+}
+
+/// Which revisions sets are made of: user space and kernel of different ages have older ones in common.
+fn revisions(found: &[Revisions]) -> Option<Check> {
+    let of = |Revisions { of, common, kernel }: &Revisions| match common == kernel {
+        true => format!("{of} {common}"),
+        false => format!("{of} {common} (the kernel has {kernel})"),
+    };
+    let all: Vec<String> = found.iter().map(of).collect();
+    let newest = found.iter().all(|found| found.common == found.kernel);
+    let state = State::ok_if(newest);
+    (!all.is_empty()).then(|| Check::new("ip_set revisions", state, all.join(", ")))
 }
 
 /// Programs, then whether they read what they are given, then libraries, with versions.

@@ -269,7 +269,7 @@ fn way((case, trial): (&Case, Trial)) -> Way {
             true => "-",
             false => case.transport.name(),
         },
-        engine: case.engine,
+        engine: case.engine.or(trial.engine),
         ready: trial.unsupported.is_none(),
         remedy: remedy.map(|remedy| remedy.line(&Machine::here())),
         reason,
