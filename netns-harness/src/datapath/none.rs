@@ -4,8 +4,8 @@
 use schema::Mode;
 
 use super::{
-    Batch, Breakable, Damage, Datapath, Inspect, Inventory, KubeProxy, ModeFacts, RenderOptions,
-    Sockets, Transport, TransportFacts, iptables,
+    Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
+    RenderOptions, Sockets, Transport, TransportFacts, iptables,
 };
 use crate::HarnessError;
 use crate::relation::Relation;
@@ -73,6 +73,6 @@ impl Inspect for NoDatapath {
 
 impl Breakable for NoDatapath {
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        iptables::stray_rule(a, b)
+        iptables::stray_rule(Engine::Legacy, a, b)
     }
 }

@@ -19,7 +19,7 @@ use crate::xtables::{Hook, foreign, tool};
 #[derive(Debug, Clone, Copy)]
 pub struct Conntrack {
     family: Family,
-    engine: Engine,
+    pub(super) engine: Engine,
 }
 
 /// An empty nat table registers its hooks; a MASQUERADE rule, even in a chain that nothing reaches,
