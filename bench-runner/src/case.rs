@@ -96,22 +96,41 @@ impl Case {
 
     /// Tools of the mode as it is programmed, for services of its node's families.
     pub(crate) fn tools(&self) -> Vec<Tool> {
-        let engine = self.engine.unwrap_or_default();
+        match self.engine {
+            Some(engine) => self.tools_over(engine),
+            None if !facts(self.mode).either => self.tools_over(Engine::default()),
+            // Those of the other engine only where they are all there, and of the ordinary one not.
+            None => {
+                let there = |engine: &Engine| {
+                    let mut tools = self.tools_over(*engine).into_iter();
+                    tools.all(|(program, _)| self.has(program))
+                };
+                let engine = Engine::ALL.iter().copied().find(there);
+                self.tools_over(engine.unwrap_or_default())
+            }
+        }
+    }
+
+    fn tools_over(&self, engine: Engine) -> Vec<Tool> {
         let families = self.node().families().iter();
         let tools =
             families.flat_map(|family| facts_of(self.mode, engine, *family).tools(self.transport));
         tools.collect()
     }
 
+    /// Whether a tool is there, or another stands in for it.
+    fn has(&self, program: &str) -> bool {
+        self.setup.tools.contains_key(program)
+            || match &self.setup.suite {
+                Some(suite) => suite.root.join(SBIN).join(program).exists(),
+                None => netns_sys::process::installed(program),
+            }
+    }
+
     /// The first tool that it needs and that is not installed, with its Debian package.
     pub(crate) fn missing_tool(&self) -> Option<(&'static str, &'static str)> {
-        let installed = |program: &str| match &self.setup.suite {
-            Some(suite) => suite.root.join(SBIN).join(program).exists(),
-            None => netns_sys::process::installed(program),
-        };
-        self.tools()
-            .into_iter()
-            .find(|(program, _)| !self.setup.tools.contains_key(*program) && !installed(program))
+        let mut tools = self.tools().into_iter();
+        tools.find(|(program, _)| !self.has(program))
     }
 
     /// The first tool of its own that another file stands in for, as it was named.

@@ -3,11 +3,13 @@
 //! all. Modes of one comparison never run on different kernels.
 
 use std::collections::{BTreeSet, HashSet};
+use std::env::consts::ARCH;
 use std::path::Path;
 
 use guest::fetch::Cache;
 use guest::kernel::Kernel;
 use guest::machine::QEMU;
+use netns_sys::distribution::install;
 use schema::{Accelerator, Mode};
 
 use crate::case::Case;
@@ -135,6 +137,9 @@ pub(crate) async fn choose(settings: &Settings) -> anyhow::Result<Choice> {
 
 /// Whether a guest boots here with KVM; if not, why.
 async fn kvm() -> anyhow::Result<Result<(), String>> {
+    if let Some(why) = guest::none_on(ARCH) {
+        return Ok(Err(why));
+    }
     if !netns_sys::process::installed(QEMU) {
         return Ok(Err(format!("{QEMU} is not installed")));
     }
@@ -159,7 +164,7 @@ fn instead(why: &str, Usage(error): Usage, cases: &[Case], tried: &[Trial]) -> U
 fn lacking(cases: &[Case], tried: &[Trial]) -> Option<String> {
     let refused = cases.iter().zip(tried).find_map(|(case, trial)| {
         let why = trial.unsupported.as_ref()?;
-        case.missing_tool().is_none().then_some((case, why))
+        case.missing_tool().is_none().then_some((case, &why.reason))
     });
     refused.map(|(case, why)| format!("the host's kernel cannot run {case} ({why})"))
 }
@@ -207,9 +212,13 @@ fn kernels(settings: &Settings) -> Vec<Asked> {
 
 /// Guests of the kernels that are asked for, and what they are called in a sentence.
 fn guests(asked: Vec<Asked>, accel: Accelerator) -> Result<(String, Guests), Usage> {
+    if let Some(why) = guest::none_on(ARCH) {
+        return refused(format!("{why}: measure on its own kernel, --sandbox netns"));
+    }
     if !netns_sys::process::installed(QEMU) {
         return refused(format!(
-            "{QEMU} is not installed and a guest needs it: apt-get install qemu-system-x86 (scripts/bootstrap does)"
+            "{QEMU} is not installed and a guest needs it: {}",
+            install(guest::machine::PACKAGE)
         ));
     }
     let (mut kernels, mut which) = (Vec::new(), String::new());

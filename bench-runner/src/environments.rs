@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use guest::kernel::Kernel;
 use guest::machine::QEMU;
+use netns_harness::remedy::Lack;
 use netns_sys::clock;
 use schema::{Accelerator, Environment};
 
@@ -36,7 +37,7 @@ pub(crate) struct Open {
     /// What is measured on.
     pub(crate) facts: Environment,
     /// Why modes cannot be measured there, by how they are programmed.
-    pub(crate) unsupported: HashMap<Case, String>,
+    pub(crate) unsupported: HashMap<Case, Lack>,
 }
 
 /// All environments of a run.
@@ -111,7 +112,7 @@ impl Open {
         let sysctls = common_sysctls(&tried);
         let tried = cases.iter().cloned().zip(tried);
         let broken = tried.filter_map(|(case, trial)| Some((case, trial.unsupported?)));
-        let unsupported: HashMap<Case, String> = broken.collect();
+        let unsupported: HashMap<Case, Lack> = broken.collect();
         let lacks = match place.given_up() {
             Some(_) => cases.iter().cloned().collect(),
             None => unsupported.keys().cloned().collect(),

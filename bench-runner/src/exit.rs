@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use netns_harness::remedy::Lack;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -13,6 +15,8 @@ pub(crate) enum Ended {
     Regressed,
     /// Interrupted; what was measured is saved.
     Interrupted,
+    /// A process inside has said what this machine lacks.
+    Unable,
 }
 
 impl Ended {
@@ -27,6 +31,7 @@ impl From<Ended> for ExitCode {
         match ended {
             Ended::Done => Self::SUCCESS,
             Ended::Failed => Self::from(1),
+            Ended::Unable => Self::from(2),
             Ended::Regressed => Self::from(3),
             Ended::Interrupted => Self::from(130),
         }
@@ -48,10 +53,16 @@ pub(crate) fn refused<T, E: From<Usage>>(why: impl Into<String>) -> Result<T, E>
 #[error("{0}")]
 pub(crate) struct Differs(pub(crate) String);
 
+/// What this machine lacks for anything at all to be measured: exit code 2, one line with the remedy.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .0.line())]
+pub(crate) struct Unable(pub(crate) Lack);
+
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
-    let usage =
-        |e: &(dyn std::error::Error + 'static)| e.is::<Usage>() || e.is::<reports::LoadError>();
+    let usage = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<Usage>() || e.is::<Unable>() || e.is::<reports::LoadError>()
+    };
     ExitCode::from(if error.chain().any(usage) {
         2
     } else if error.chain().any(|e| e.is::<Differs>()) {

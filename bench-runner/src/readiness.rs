@@ -1,17 +1,16 @@
 //! What can be measured in a place, found out before a run: each way of programming a mode is tried in a
 //! throwaway namespace of its own process, isolated as a stay is.
 
-mod remedy;
-
 use std::time::Duration;
 
+use netns_harness::remedy::Lack;
+use netns_sys::distribution::install;
 use schema::{Environment, Mode};
 
 use crate::case::Case;
 use crate::exit::{Usage, refused};
 use crate::isolate::ask::{Answer, Ask, At, Trial};
 use crate::places::Place;
-pub(crate) use remedy::{remedy, that_works};
 
 /// A trial of a tiny population, or of the facilities, is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(20);
 /// Tries cases there, with a tiny population or `at` a size; what was found of each. A missing tool is seen first.
 ///
 /// # Errors
-/// No process could be started, or no namespace can be made here at all: a [`Usage`] with the remedy; also for a
+/// No process could be started, or no namespace can be made here at all, with the remedy; a [`Usage`] for a
 /// sysctl that cannot be pinned there, and for a file that does not do where the tool that it stands in for does.
 pub(crate) async fn attempt(
     place: &dyn Place,
@@ -81,16 +80,14 @@ async fn conclude(
     let mut found = Vec::new();
     for case in cases {
         let trial = match case.missing_tool() {
-            Some((program, package)) => Trial::broken(format!(
-                "{program} is not installed: apt-get install {package}"
-            )),
+            Some((program, package)) => Trial::broken(Lack::of_program(program, package)),
             None => trial(answers.next()),
         };
         if let Some(why) = &trial.refused_sysctl {
             return refused(format!("--sysctl: {why}"));
         }
         if let Some(why) = &trial.unsupported {
-            blame_replaced_tool(place, case, at, why).await?;
+            blame_replaced_tool(place, case, at, &why.reason).await?;
         }
         found.push(trial);
     }
@@ -154,7 +151,8 @@ pub(crate) fn check_tools(cases: &[Case], named: &[Mode]) -> Result<(), Usage> {
     }
     match missing {
         Some((Case { mode, .. }, (program, package))) => refused(format!(
-            "{program} is not installed and mode {mode} needs it: apt-get install {package} (scripts/bootstrap does), or name other --modes"
+            "{program} is not installed and mode {mode} needs it: {}; or name other --modes",
+            install(package)
         )),
         None => Ok(()),
     }

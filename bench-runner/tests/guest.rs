@@ -291,6 +291,6 @@ fn without_qemu_a_guest_is_refused_with_the_command_that_installs_it() {
     fs::create_dir(&empty).unwrap();
     let mut command = run.command("--services 10 --sandbox guest");
     let why = refused(&command.env("PATH", &empty).output().unwrap(), 2);
-    assert!(why.contains("apt-get install qemu-system-x86"), "{why}");
+    assert!(why.contains("apt-get install -y qemu-system-x86"), "{why}");
     assert!(!run.path().exists());
 }

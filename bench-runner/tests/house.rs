@@ -254,8 +254,7 @@ fn options_have_their_names_in_the_words_crate() {
 #[test]
 fn no_sentence_of_ours_is_taken_apart() {
     only(
-        // The command in a reason: reasons with commands beside them come from the harness as text.
-        &["bench-runner/src/readiness/remedy.rs"],
+        &[],
         files(&[], |code| {
             TAKEN_APART.iter().any(|shape| code.contains(shape))
         }),

@@ -51,7 +51,7 @@ pub enum HarnessError {
     },
     /// A node is to serve IPv6 on a kernel without it.
     #[error(
-        "this kernel has no IPv6 ({0}): boot it without ipv6.disable=1 or modprobe ipv6, ask for --families ipv4, or take a kernel that has it: --sandbox guest"
+        "this kernel has no IPv6 ({0}): it was booted with ipv6.disable=1, or lacks the module; --families ipv4 needs none"
     )]
     NoIpv6(io::Error),
     /// A listing that could not be understood.

@@ -345,10 +345,12 @@ fn both_families_stand_beside_each_other_through_one_engine_and_one_leaves_the_o
 }
 
 #[test]
-fn the_floor_of_either_family_tracks_serves_nothing_and_leaves_nothing() {
-    for family in Family::ALL.iter().copied() {
-        isolated(|| {
-            let floor = Conntrack(family);
+fn the_floor_of_either_family_and_engine_tracks_serves_nothing_and_leaves_nothing() {
+    let families = Family::ALL.iter().copied();
+    let both = |family| Engine::ALL.iter().map(move |engine| (family, *engine));
+    for (family, engine) in families.flat_map(both) {
+        isolated(move || {
+            let floor = Conntrack::of(family).through(engine);
             assert_eq!(floor.probe(Transport::Restore), Ok(()));
             assert_eq!(floor.census().unwrap(), Relation::default());
             assert_eq!(floor.nat_counters().unwrap(), Some(0));

@@ -245,6 +245,7 @@ fn what_base_has_and_new_lacks_is_missing_and_fails_whatever_became_of_it() {
             &new,
             &Outcome::Unsupported {
                 reason: "no nft".to_owned(),
+                remedy: None,
             },
             |key, _| is_add(key),
         ),

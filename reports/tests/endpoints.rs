@@ -138,6 +138,7 @@ fn run_without_numbers(mut run: Run) {
         cell.series.clear();
         cell.outcome = schema::Outcome::Unsupported {
             reason: "this kernel lacks everything".to_owned(),
+            remedy: None,
         };
     }
     let (run, summary) = summarised(run);
@@ -153,6 +154,7 @@ fn a_number_of_endpoints_without_a_value_is_a_gap_with_its_reason_said_once() {
             cell.series.clear();
             cell.outcome = schema::Outcome::Unsupported {
                 reason: "too many for it".to_owned(),
+                remedy: None,
             };
         }
     }

@@ -358,6 +358,7 @@ fn a_ranking_says_who_has_no_number_and_why() {
         record.outcome = match record.key.mode {
             Mode::Ipset => Outcome::Unsupported {
                 reason: "no ip_set".to_owned(),
+                remedy: None,
             },
             Mode::IptablesLegacy => Outcome::NotRun {
                 why: NotRun::Budget,

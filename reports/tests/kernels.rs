@@ -103,6 +103,7 @@ fn what_one_environment_cannot_do_is_said_beside_the_figure_of_the_other() {
         if there && cell.key.scenario == ScenarioKind::ColdInstall {
             cell.outcome = schema::Outcome::Unsupported {
                 reason: "no such set".to_owned(),
+                remedy: None,
             };
             cell.series.clear();
         }

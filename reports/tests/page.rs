@@ -390,6 +390,7 @@ fn a_run_without_a_number_says_so_and_why() {
         cell.series.clear();
         cell.outcome = schema::Outcome::Unsupported {
             reason: "this kernel lacks everything".to_owned(),
+            remedy: None,
         };
     }
     let summary = summarise(&run);

@@ -210,6 +210,7 @@ fn a_row_without_numbers_has_the_most_severe_outcome_of_its_stays() {
     assert_eq!((row.outcome.name(), row.lower_bound_ns), ("failed", None));
     let unsupported = Outcome::Unsupported {
         reason: "no nft".to_owned(),
+        remedy: None,
     };
     let (_, row) = after([not_run(), unsupported, not_run()]);
     assert_eq!(row.outcome, OutcomeKind::Unsupported);
@@ -657,6 +658,7 @@ fn nothing_measured_leaves_no_finding_with_a_number() {
         cell.series.clear();
         cell.outcome = Outcome::Unsupported {
             reason: "no nf_tables in this kernel".to_owned(),
+            remedy: None,
         };
     }
     let summary = summarise(&run);

@@ -112,7 +112,12 @@ fn install(stay: &mut Stay<'_>, render: &RenderOptions, recorder: &mut Recorder)
     // Counters per CPU are an untypical part of it where there is one CPU.
     let real = stay.datapath.programmer().is_some();
     // Nor are the rules alone there while a real kube-proxy runs.
-    let weighed = stay.spec.services >= WEIGHED && !stay.spec.counted && !real;
+    let asked = stay.spec.services >= WEIGHED && !stay.spec.counted && !real;
+    let weighed = asked && meters::kernel_memory()?.is_whole();
+    if asked && !weighed {
+        let why = "unknown: this kernel does not state Percpu in /proc/meminfo";
+        recorder.fact("kernel_memory_source", why);
+    }
     let before = if weighed { Some(still()?) } else { None };
     stay.change_sampled(None, stay.population, render, recorder)?;
     if let Some(before) = before {

@@ -13,7 +13,7 @@ use netns_harness::traffic::Client;
 use netns_sys::clock;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use schema::{Metric, OptionKey, Outcome, Stage};
+use schema::{Engine, Metric, OptionKey, Outcome, Stage};
 
 use crate::error::{At as _, CellError, Result};
 use crate::node::{Beside, made_lab, no_room, preparation, programmed_as};
@@ -45,7 +45,7 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
         }
         emit(Event::Closed);
     };
-    if let Some(reason) = refused.or_else(|| lab::refused(spec.node())) {
+    if let Some(reason) = refused.or_else(|| Some(lab::refused(spec.node())?.reason)) {
         declined(&reason);
         return Ok(());
     }
@@ -94,7 +94,15 @@ fn carry_out(spec: &StaySpec, emit: &dyn Fn(Event)) -> Result {
     if let Some(beside) = &beside {
         common.insert("beside".to_owned(), beside.words());
     }
-    if datapath.facts().accounts {
+    let facts = datapath.facts();
+    if facts.either && facts.rules != Some(Engine::default()) {
+        common.extend(
+            facts
+                .rules
+                .map(|engine| ("rules_engine".to_owned(), engine.to_string())),
+        );
+    }
+    if facts.accounts {
         // Of two kernels one may have rules that the other has not.
         let counted = if accounts::available() { "on" } else { "off" };
         common.insert("nfacct".to_owned(), counted.to_owned());

@@ -78,7 +78,7 @@ pub(crate) fn check_counters(
         }
         (None, None) if after.conntrack.max.is_some() => recorder.fact(
             "conntrack_losses",
-            "unknown: this kernel has no statistics of nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)",
+            "unknown: this kernel does not say insert_failed, drop and early_drop of nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)",
         ),
         _ => {}
     }

@@ -41,7 +41,10 @@ impl CellError {
     pub fn into_outcome(self) -> Outcome {
         let (stage, reason) = (self.stage, self.reason);
         match self.unsupported {
-            true => Outcome::Unsupported { reason },
+            true => Outcome::Unsupported {
+                reason,
+                remedy: None,
+            },
             false => Outcome::Failed { stage, reason },
         }
     }

@@ -110,6 +110,11 @@ impl Scenario for Memory {
                 has.unwrap_or(0)
             )));
         }
+        if !meters::kernel_memory()?.is_whole() {
+            return Err(CellError::unsupported(
+                "this kernel does not state Percpu in /proc/meminfo, as Linux does from 4.19 on: what rules hold of it is not known",
+            ));
+        }
         if stay.spec.stack == Stack::Dual && stay.datapath.programmer().is_some() {
             return Err(CellError::unsupported(
                 "a real kube-proxy on a dual-stack node installs both families at once: what one holds cannot be told",
@@ -247,12 +252,14 @@ impl Sampled {
     fn held(&self, untouched: KernelMemory, after: KernelMemory) -> Vec<Held> {
         let befores = self.pairs.iter().map(|pair| pair.before);
         let readings: Vec<KernelMemory> = befores.chain([after]).collect();
+        // Stated, or nothing is sampled.
+        let percpu = |memory: KernelMemory| memory.percpu.unwrap_or(0).cast_signed();
         let of = |(pair, around): (&Pair, &[KernelMemory])| {
             let part = |part: fn(KernelMemory) -> u64| {
                 difference([part(around[0]), part(pair.installed), part(around[1])])
             };
             let (slab, vmalloc) = (part(|m| m.slab_unreclaimable), part(|m| m.vmalloc_used));
-            let percpu = pair.installed.percpu.cast_signed() - untouched.percpu.cast_signed();
+            let percpu = percpu(pair.installed) - percpu(untouched);
             let beyond = pair.peak.max(pair.installed.total()) - pair.installed.total();
             Held {
                 parts: [slab, vmalloc, percpu],
@@ -370,7 +377,7 @@ mod tests {
         KernelMemory {
             slab_unreclaimable: slab,
             vmalloc_used: 0,
-            percpu,
+            percpu: Some(percpu),
         }
     }
 

@@ -239,7 +239,13 @@ fn announce(settings: &Settings, plan: &Plan, environments: &Environments) {
         let said = open.unsupported.iter();
         // Variants with tools of their own may lack a mode for one reason.
         let said: BTreeSet<String> = said
-            .map(|(case, reason)| format!("{}: unsupported: {case}: {reason}", open.planned.name))
+            .map(|(case, lack)| {
+                format!(
+                    "{}: unsupported: {case}: {}",
+                    open.planned.name,
+                    lack.line()
+                )
+            })
             .collect();
         said.iter().for_each(|line| note(line));
     }

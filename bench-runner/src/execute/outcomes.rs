@@ -1,8 +1,9 @@
 //! What becomes of cells: those that cannot be measured, those that were, those that the run did not come to. Each gets
 //! exactly one outcome, in the ledger and in the results.
 
+use netns_harness::remedy::{Lack, Machine};
 use scenarios::spec::{CellOutcome, CellSpec, StaySpec};
-use schema::{CellRecord, NotRun, Outcome, Record};
+use schema::{Accelerator, CellRecord, NotRun, Outcome, Record};
 use tracing::info;
 
 use super::{Attempt, Executor, Finished, Turn};
@@ -22,7 +23,12 @@ impl Executor<'_> {
     pub(super) fn impossible(&self, spec: &StaySpec) -> Option<Outcome> {
         let open = self.environments.of(&spec.environment)?;
         match open.unsupported.get(&Case::of(spec)).cloned() {
-            Some(reason) => Some(Outcome::Unsupported { reason }),
+            Some(Lack { reason, remedy }) => {
+                let guest = open.place.accelerator() != Accelerator::None;
+                let remedy = remedy.filter(|remedy| !guest || remedy.reaches_guests());
+                let remedy = remedy.map(|remedy| remedy.line(&Machine::here()));
+                Some(Outcome::Unsupported { reason, remedy })
+            }
             None => open.place.given_up().map(no_guest),
         }
     }

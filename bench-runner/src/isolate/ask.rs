@@ -6,8 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use netns_harness::HarnessError;
+use netns_harness::lab::facility::Revisions;
 use netns_harness::meters::{self, KernelMemory, Settled};
+use netns_harness::remedy::Lack;
 use scenarios::spec::{Setup, StaySpec};
+use schema::Engine;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -93,21 +96,23 @@ impl Ask {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Trial {
-    /// Why the mode does not work here, with the remedy; `None` when it does.
-    pub(crate) unsupported: Option<String>,
+    /// Why the mode does not work here; `None` when it does.
+    pub(crate) unsupported: Option<Lack>,
     /// Which sysctl that was named cannot be pinned here, and why.
     pub(crate) refused_sysctl: Option<String>,
     /// Cells that do not work although the mode does: which, and why.
     pub(crate) limits: Vec<String>,
     /// How long the population took to install and to list, milliseconds; with [`At`].
     pub(crate) installed_ms: Option<u64>,
+    /// Engine that its rules went through, where that is not the ordinary one and no choice.
+    pub(crate) engine: Option<Engine>,
     /// Sysctls of a lab on this kernel, by `namespace:name`; empty when none can be built.
     pub(crate) sysctls: BTreeMap<String, String>,
 }
 
 impl Trial {
     /// One that found the mode not to work.
-    pub(crate) fn broken(why: impl Into<String>) -> Self {
+    pub(crate) fn broken(why: impl Into<Lack>) -> Self {
         Self {
             unsupported: Some(why.into()),
             ..Self::default()
@@ -131,6 +136,14 @@ pub(crate) struct Facilities {
     pub(crate) found: Vec<Found>,
     /// Whether a socket's buffer may exceed `net.core.wmem_max`.
     pub(crate) forced_buffers: bool,
+    /// The same of `net.core.rmem_max`.
+    pub(crate) forced_receive_buffers: bool,
+    /// Whether a stay has a /sys of its own.
+    pub(crate) own_sysfs: bool,
+    /// Of the set types that are there.
+    pub(crate) set_revisions: Vec<Revisions>,
+    /// Installed tools that do not read what they are given, or are not heard.
+    pub(crate) deaf: Vec<Lack>,
     /// Bytes of the largest nftables transaction; `None` when nothing bounds it or nothing is known.
     pub(crate) largest_batch: Option<u64>,
     /// `net.netfilter.nf_conntrack_max` as a lab sees it.
@@ -199,7 +212,7 @@ mod tests {
         let memory = KernelMemory {
             slab_unreclaimable: 1,
             vmalloc_used: 2,
-            percpu: 3,
+            percpu: Some(3),
         };
         for ask in [
             Ask::Facilities,

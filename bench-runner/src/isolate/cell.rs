@@ -6,9 +6,11 @@
 //! nothing; the pipe between the two covers the moment before the death signal is set.
 
 use std::io::{BufRead as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use netns_harness::remedy::Lack;
 use netns_harness::service::{MAX_ENDPOINTS, MAX_SERVICES, NODE_PORTS};
 use netns_sys::isolation;
 use netns_sys::tools::SUITE_PATH;
@@ -23,13 +25,13 @@ use super::child::PARENT_VARIABLE;
 use super::trial;
 use crate::case;
 use crate::environment;
-use crate::exit::{Ended, Usage, refused};
+use crate::exit::{Ended, Unable, Usage, refused};
 use crate::verbose::{self, Telling};
 
 /// What standard input asks, in namespaces of its own.
 ///
 /// # Errors
-/// Standard input holds nothing that can be asked, or no namespaces can be made: a [`Usage`].
+/// Standard input holds nothing that can be asked, a [`Usage`]; or no namespaces can be made, an [`Unable`].
 pub(crate) fn outer() -> anyhow::Result<Ended> {
     let parent = std::env::var(PARENT_VARIABLE).ok();
     let parent = parent.and_then(|p| p.parse().ok());
@@ -44,7 +46,7 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
         Ask::Stay(spec) | Ask::Listing { stay: spec, .. } => check(spec)?,
         Ask::Trial { .. } | Ask::Facilities => {}
     }
-    isolation::unshare_all().map_err(|e| Usage(no_namespaces(&e)))?;
+    isolation::unshare_all().map_err(unable)?;
     let program = std::env::current_exe().context("find this program's file")?;
     let mut command = Command::new(program);
     if ask.suite().is_some() {
@@ -61,7 +63,10 @@ pub(crate) fn outer() -> anyhow::Result<Ended> {
     writeln!(to_inner, "{}", ask.line()).context("hand over the specification")?;
     let status = child.wait().context("wait for the stay")?;
     drop(to_inner);
-    Ok(Ended::done_if(status.success()))
+    match status.code() {
+        Some(2) => Ok(Ended::Unable),
+        _ => Ok(Ended::done_if(status.success())),
+    }
 }
 
 /// The same, as the init of the PID namespace that [`outer`] has made.
@@ -78,13 +83,13 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     read.context("read the specification")?;
     let ask = Ask::parse(&line).context("read the specification")?;
     watch_parent();
-    isolation::mount_private().context("isolate the stay's mounts")?;
+    let mounted = isolation::mount_private(&needed(&ask)).map_err(unable)?;
     if let Some(root) = ask.suite() {
         isolation::mount_suite(root).context("use the tools of another suite")?;
     }
     match ask {
         Ask::Trial { case, at } => answer(&trial::carry_out(&case, at)),
-        Ask::Facilities => answer(&trial::facilities()),
+        Ask::Facilities => answer(&trial::facilities(mounted)),
         Ask::Listing { stay, endpoints } => answer(&scenarios::listing(&stay, &endpoints)?),
         Ask::Facts { .. } | Ask::Settle { .. } => refused("this is answered without namespaces"),
         Ask::Stay(spec) => {
@@ -99,29 +104,25 @@ pub(crate) fn inner() -> anyhow::Result<Ended> {
     }
 }
 
-/// Sysctls that keep a user from namespaces of their own: the value that does, and one that does not.
-const CLOSED: [(&str, &str, &str); 3] = [
-    ("user.max_user_namespaces", "0", "15000"),
-    ("kernel.unprivileged_userns_clone", "0", "1"),
-    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
-];
-
-/// Why no namespaces can be made, with what would allow it.
-fn no_namespaces(error: &std::io::Error) -> String {
-    if !isolation::needs_user_namespace() {
-        return format!("cannot make namespaces: {error}");
+/// Why this process is not isolated: on its standard output for whoever asked, and as its end.
+fn unable(refused: isolation::Refused) -> anyhow::Error {
+    let lack = Lack::of_isolation(&refused);
+    match print(&lack) {
+        Ok(()) => Unable(lack).into(),
+        Err(error) => error,
     }
-    let is_closed = |(name, closed, _): &&(&str, &str, &str)| {
-        isolation::read_sysctl(name).is_ok_and(|text| text.trim() == *closed)
-    };
-    let otherwise = CLOSED
-        .iter()
-        .find(is_closed)
-        .map(|(name, _, open)| format!(", or allow user namespaces: sudo sysctl -w {name}={open}"));
-    format!(
-        "making network namespaces needs root, and without it a user namespace, which is refused ({error}): run the same command with sudo{}",
-        otherwise.unwrap_or_default()
-    )
+}
+
+/// Files that a stay starts, wherever they lie.
+fn needed(ask: &Ask) -> Vec<PathBuf> {
+    let named = ask.setup().map(|setup| setup.tools.values().cloned());
+    let tools = case::all_tools().into_iter();
+    let found = tools.filter_map(|(name, _)| netns_sys::process::found(name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let suite = ask.suite().map(Path::to_path_buf);
+    let all = named.into_iter().flatten().chain(found);
+    all.chain(folders).chain(suite).collect()
 }
 
 /// Ends this process, and with it the PID namespace, when the outer process is gone.

@@ -9,10 +9,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tracing::info;
 
+use netns_harness::remedy::Lack;
 use scenarios::spec::Event;
 
 use super::ask::{Answer, Ask, no_event};
-use crate::exit::{Usage, why};
+use crate::exit::{Unable, Usage, why};
 use crate::verbose;
 
 /// What the first process of a stay checks its parent against.
@@ -128,7 +129,7 @@ async fn last_lines<R: tokio::io::AsyncBufRead + Unpin>(mut lines: Lines<R>) -> 
 /// Asks for one answer, isolated as a stay is.
 ///
 /// # Errors
-/// It cannot be started; or it could not isolate itself, a [`Usage`].
+/// It cannot be started; or it could not isolate itself, an [`Unable`].
 pub(crate) async fn ask(ask: &Ask, limit: Duration) -> anyhow::Result<Answer> {
     let Ok(output) = tokio::time::timeout(limit, output_of(ask)).await else {
         return Ok(Answer::Late(limit));
@@ -137,7 +138,10 @@ pub(crate) async fn ask(ask: &Ask, limit: Duration) -> anyhow::Result<Answer> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let said = text(&output.stderr);
     if output.status.code() == Some(2) {
-        return Err(Usage(why(&said).to_owned()).into());
+        return Err(match serde_json::from_slice::<Lack>(&output.stdout) {
+            Ok(lack) => Unable(lack).into(),
+            Err(_) => Usage(why(&said).to_owned()).into(),
+        });
     }
     let (well, status) = (output.status.success(), output.status.to_string());
     Ok(Answer::of(well, &status, text(&output.stdout), &said))

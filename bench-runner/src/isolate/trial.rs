@@ -9,13 +9,16 @@ use netns_harness::datapath::{
 use netns_harness::lab::facility::{self, FACILITIES, Facility};
 use netns_harness::lab::{self, Lab, Pinning};
 use netns_harness::relation::Relation;
+use netns_harness::remedy::{Lack, Remedy};
+use netns_harness::tools;
+use netns_sys::isolation::Mounted;
 use netns_sys::{clock, isolation};
 use scenarios::SCENARIOS;
 use scenarios::population::{CLUSTER_IPS, Recipe};
 use schema::{Family, Mode, Protocol};
 
 use super::ask::{At, Facilities, Found, Trial};
-use crate::case::Case;
+use crate::case::{self, Case};
 
 /// minSyncPeriod of a kube-proxy that is tried, milliseconds.
 const TRIED_MS: u32 = 10;
@@ -30,7 +33,7 @@ fn answer(error: &std::io::Error) -> String {
 }
 
 /// Tries every facility in this process's own namespaces.
-pub(crate) fn facilities() -> Facilities {
+pub(crate) fn facilities(mounted: Mounted) -> Facilities {
     let found = FACILITIES.iter().map(|f| Found {
         name: f.name.to_owned(),
         refused: f.attempt().err().map(|error| answer(&error)),
@@ -38,6 +41,13 @@ pub(crate) fn facilities() -> Facilities {
     Facilities {
         found: found.collect(),
         forced_buffers: isolation::forces_buffers(),
+        forced_receive_buffers: isolation::forces_receive_buffers(),
+        own_sysfs: mounted.sysfs,
+        set_revisions: facility::set_revisions(),
+        deaf: case::all_tools()
+            .iter()
+            .filter_map(|(tool, _)| tools::deaf(tool))
+            .collect(),
         largest_batch: largest_batch(),
         conntrack_max: isolation::read_sysctl("net.netfilter.nf_conntrack_max")
             .ok()
@@ -69,17 +79,24 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
     let Some(datapath) = of(asked.family) else {
         return Trial::broken(format!("kube-proxy has no mode {}", asked.mode));
     };
+    let known = datapath.facts();
+    let other = known.rules.filter(|rules| *rules != Engine::default());
+    trial.engine = other.filter(|_| known.either);
     // That of the services beside, where the node serves two families.
     let beside = asked.node().beside().and_then(of);
     let forced = isolation::forces_buffers();
     let needs_root = needs_forced_buffers(asked.mode, transport, engine).filter(|_| !forced);
     trial.unsupported = match needs_root {
-        Some(why) => Some(why.to_owned()),
+        Some(why) => Some(Lack::from(why).with(Remedy::Root)),
         None => [Some(&datapath), beside.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|datapath| datapath.probe(transport).err())
-            .map(|why| explain(asked, engine, why)),
+            .find_map(|datapath| {
+                let why = datapath.probe(transport).err()?;
+                // Of rules that go through either engine that which was taken here.
+                let engine = datapath.facts().rules.unwrap_or(engine);
+                Some(explain(asked, engine, why))
+            }),
     };
     let sysctls = &asked.setup.sysctls;
     let built = |sysctls: &BTreeMap<String, String>| {
@@ -95,7 +112,7 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
         }
         Err(error) => {
             let why = format!("no lab can be built: {error}");
-            trial.unsupported.get_or_insert(why);
+            trial.unsupported.get_or_insert(why.into());
             return trial;
         }
     };
@@ -106,29 +123,46 @@ pub(crate) fn carry_out(asked: &Case, at: At) -> Trial {
             trial.limits.extend(refused.map(str::to_owned));
         }
         if let Some(at) = at {
-            trial.unsupported = at_size(&lab, &*datapath, transport, at, &mut trial).err();
+            let refused = at_size(&lab, &*datapath, transport, at, &mut trial).err();
+            trial.unsupported = refused.map(Lack::from);
         }
     }
     trial
 }
 
-/// Names what the kernel lacks beside what a tool said of it: an iptables that was refused names a line.
-fn explain(asked: &Case, engine: Engine, why: String) -> String {
-    if let Some(lacking) = facility::missing(
-        asked.mode,
-        engine,
-        asked.node().families(),
-        Facility::attempt,
-    ) {
-        return format!("{lacking}; {why}");
+/// Names what lacks beside what a tool said of it: a tool that reads nothing, what the kernel has not, what iptables has
+/// not. Each is asked for, whatever the tool said.
+fn explain(asked: &Case, engine: Engine, why: Lack) -> Lack {
+    let lacking = || {
+        let families = asked.node().families();
+        facility::missing(asked.mode, engine, families, Facility::attempt)
+    };
+    let tools = asked.tools();
+    let deaf = tools.iter().find_map(|(tool, _)| tools::deaf(tool));
+    let extension = || {
+        tools
+            .iter()
+            .find_map(|(tool, _)| without_extension(asked, engine, tool))
+    };
+    match deaf.or_else(lacking).or_else(extension) {
+        Some(Lack { reason, remedy }) => Lack {
+            reason: format!("{reason}; {}", why.reason),
+            remedy,
+        },
+        None => why,
     }
-    // The words of iptables' own xtables_find_match and xtables_find_target (libxtables/xtables.c).
-    if why.contains("Couldn't load match") || why.contains("Couldn't load target") {
-        return format!(
-            "{why}; iptables lacks an extension of its own: apt-get install --reinstall iptables"
-        );
-    }
-    why
+}
+
+/// An extension that the rules need and iptables itself does not have.
+fn without_extension(asked: &Case, engine: Engine, tool: &str) -> Option<Lack> {
+    let facilities = asked.node().families().iter();
+    let facilities = facilities.flat_map(|family| facility::facilities(*family));
+    let mut needed = facilities.filter(|facility| facility.serves(asked.mode, engine));
+    needed.find_map(|facility| {
+        let name = facility.unknown_to(tool)?;
+        let why = format!("{tool} lacks its extension {name}");
+        Some(Lack::from(why).with(Remedy::Reinstall("iptables".to_owned())))
+    })
 }
 
 /// Installs a population of that size as a stay prepares it, if the layout has room for it, lists it, and removes it; and sees

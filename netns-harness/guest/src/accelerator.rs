@@ -40,7 +40,7 @@ impl Accelerator {
                 memory_mib: PROOF_MEMORY_MIB,
             },
             console: folder.path().join("console.log"),
-            deadline: PROOF,
+            deadline: proof(),
         };
         match Machine::boot(&boot).await {
             Ok(machine) => {
@@ -56,7 +56,43 @@ impl Accelerator {
     }
 }
 
-/// A guest boots in a second with KVM; nested, in a few.
+/// A guest boots in a second with KVM; nested, in a few; where others want the CPUs too, in that many times as long.
 const PROOF: Duration = Duration::from_secs(10);
+/// Longer than this nobody waits for one that hangs.
+const LONGEST: u32 = 3;
+
+/// How long one may take here, now.
+fn proof() -> Duration {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    proof_under(
+        &std::fs::read_to_string("/proc/loadavg").unwrap_or_default(),
+        cpus,
+    )
+}
+
+/// By what `/proc/loadavg` says (proc(5)): how many were runnable over the last minute.
+fn proof_under(loadavg: &str, cpus: usize) -> Duration {
+    let load: f64 = loadavg
+        .split(' ')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0.0);
+    let times = (load / cpus as f64).ceil().max(1.0);
+    PROOF * (times as u32).min(LONGEST)
+}
 /// Enough for an initramfs, twice: packed and unpacked.
 const PROOF_MEMORY_MIB: u32 = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_may_take_longer_where_others_want_the_cpus_and_never_for_ever() {
+        let seconds = |loadavg, cpus| proof_under(loadavg, cpus).as_secs();
+        assert_eq!(seconds("0.31 0.5 0.4 1/99 7\n", 2), 10);
+        assert_eq!(seconds("3.10 0.5 0.4 1/99 7\n", 2), 20);
+        assert_eq!(seconds("400.0 0.5 0.4 1/99 7\n", 2), 30);
+        assert_eq!(seconds("", 2), 10);
+    }
+}

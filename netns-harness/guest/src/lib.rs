@@ -49,3 +49,21 @@ pub mod unnamed;
 
 pub use error::GuestError;
 pub use release::series_of;
+
+/// Why guests cannot be had on a machine of that architecture (`std::env::consts::ARCH`); `None` where they can. Their
+/// kernels, their QEMU and this program in them are of one.
+#[must_use]
+pub fn none_on(architecture: &str) -> Option<String> {
+    (architecture != "x86_64")
+        .then(|| format!("guests need an x86-64 host, and this is {architecture}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn on_arm_hosts_there_are_no_guests_and_on_ours_there_are() {
+        let why = super::none_on("aarch64").unwrap();
+        assert!(why.contains("x86-64") && why.contains("aarch64"), "{why}");
+        assert_eq!(super::none_on("x86_64"), None);
+    }
+}

@@ -61,6 +61,8 @@ pub enum Next {
 
 /// Name of the program.
 pub const QEMU: &str = "qemu-system-x86_64";
+/// The package that brings it, by its name in Debian.
+pub const PACKAGE: &str = "qemu-system-x86";
 
 impl Machine {
     /// Boots a guest and waits until it is up. Call on a thread that lives as long as the guest: QEMU dies
@@ -256,7 +258,10 @@ pub(crate) fn start(
         program: QEMU.to_owned(),
         reason: match error.kind() {
             std::io::ErrorKind::NotFound => {
-                "not installed: apt-get install qemu-system-x86".to_owned()
+                format!(
+                    "not installed: {}",
+                    netns_sys::distribution::install(PACKAGE)
+                )
             }
             _ => error.to_string(),
         },

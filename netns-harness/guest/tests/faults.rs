@@ -123,7 +123,7 @@ fn without_qemu_the_package_is_named() {
     assert_eq!(code, Some(2));
     assert_eq!(
         said,
-        "qemu-system-x86_64: not installed: apt-get install qemu-system-x86"
+        "qemu-system-x86_64: not installed: sudo apt-get install -y qemu-system-x86"
     );
 }
 

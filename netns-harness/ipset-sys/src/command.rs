@@ -22,7 +22,8 @@ pub enum SetType {
 }
 
 impl SetType {
-    pub(crate) const ALL: [Self; 6] = [
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
         Self::HashIp,
         Self::HashNet,
         Self::HashIpPort,

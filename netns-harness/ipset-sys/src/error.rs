@@ -91,6 +91,12 @@ impl Error {
         }
     }
 
+    /// A set is referred to: by a rule, or by what is left of one for a moment after its removal was answered.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.answer(), Some((c::IPSET_ERR_BUSY, _)))
+    }
+
     /// A set or entry that should be there is not.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -39,6 +39,12 @@ pub(crate) fn turn() -> Turn {
 pub(crate) struct TypeRef(NonNull<c::ipset_type>);
 
 impl TypeRef {
+    /// Which revision it is.
+    pub(crate) fn revision(self) -> u8 {
+        // SAFETY: the library's type, alive as long as the process, and never written.
+        unsafe { (*self.0.as_ptr()).revision }
+    }
+
     /// Whether sets of it can be made with `skbinfo`.
     pub(crate) fn has_skbinfo(self) -> bool {
         // SAFETY: the library's type, alive as long as the process; `args` is filled when types are loaded

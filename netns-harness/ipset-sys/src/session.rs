@@ -230,6 +230,12 @@ impl Session {
         self.library.run(turn, act_of(command), line)
     }
 
+    /// The newest revision of a set type that libipset and the kernel both know; `None` where there is none.
+    #[must_use]
+    pub fn revision(&self, of: SetType) -> Option<u8> {
+        self.resolved(of, 0).ok().map(TypeRef::revision)
+    }
+
     fn resolved(&self, of: SetType, line: u32) -> Result<TypeRef, Refusal> {
         let place = SetType::ALL.iter().position(|&t| t == of).unwrap_or(0);
         self.types[place].clone().map_err(|refusal| Refusal {

@@ -76,6 +76,9 @@ pub struct ModeFacts {
     pub rules: Option<Engine>,
     /// Engines to choose from, where either would do.
     pub engines: &'static [Engine],
+    /// Whether its rules are as few whatever N, so that no engine is asked after: they go through the legacy one, and where
+    /// that is not to be had through the other ([`Datapath::fit`](super::Datapath::fit)).
+    pub either: bool,
     /// Tools that it starts however it is programmed, besides those of its engine.
     pub tools: &'static [Tool],
     /// Layouts of kube-proxy's versions, in their order; none where it has no such mode.
@@ -316,6 +319,7 @@ impl ModeFacts {
             tracks: true,
             rules: None,
             engines: &[],
+            either: false,
             tools: &[],
             layouts: &[],
             hours: &[],

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::Population;
 use crate::xtables::tables::Tables;
 use crate::xtables::{Hook, foreign, tool};
@@ -97,7 +98,7 @@ impl Datapath for Ipset {
         facts::over(self.engine, self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         let options = RenderOptions {
             untimed: true,
             ..RenderOptions::by(transport)
@@ -133,8 +134,7 @@ impl Datapath for Ipset {
         let tables = ["mangle", "nat", "filter"];
         let mut errors = foreign::remove(self.engine, self.family, &tables, sockets);
         for name in [layout::set(self.family), layout::new_set(self.family)] {
-            let destroy = ipset_sys::Command::Destroy(name.to_owned());
-            let destroyed = steps::Sets::send(&[destroy], sockets);
+            let destroyed = steps::destroy(name.to_owned(), sockets);
             errors.extend(destroyed.err().filter(|error| !error.is_not_found()));
         }
         errors

@@ -59,32 +59,30 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{self, Frontend, Population};
 use crate::xtables::{Hook, foreign, tool};
 use census::State;
 pub(super) use layout::{DEVICE, of_links};
 use part::Leaving;
 
-/// Prefix of the iptables tools of a family.
-const fn tool_of(family: Family) -> &'static str {
-    tool::prefix_of(Engine::Legacy, family)
-}
-
 /// The ipvs mode.
 #[derive(Debug)]
 pub struct Ipvs {
     family: Family,
     stack: Stack,
+    engine: Engine,
     leaving: Arc<Leaving>,
 }
 
 impl Ipvs {
-    /// For services of a family.
+    /// For services of a family, its rules through the legacy engine.
     #[must_use]
     pub fn of(family: Family) -> Self {
         Self {
             family,
             stack: Stack::Single,
+            engine: Engine::Legacy,
             leaving: Arc::default(),
         }
     }
@@ -95,6 +93,17 @@ impl Ipvs {
     #[must_use]
     pub fn on(self, stack: Stack) -> Self {
         Self { stack, ..self }
+    }
+
+    /// Its rules through that engine.
+    #[must_use]
+    pub fn through(self, engine: Engine) -> Self {
+        Self { engine, ..self }
+    }
+
+    /// Prefix of its iptables tools.
+    const fn tool(&self) -> &'static str {
+        tool::prefix_of(self.engine, self.family)
     }
 
     const fn node(&self) -> NodeKind {
@@ -150,7 +159,8 @@ fn listed_sets(node: NodeKind) -> Result<Vec<Set>, HarnessError> {
 }
 
 /// Everything that the kernel lists of the mode for a family; what a dual-stack node has for the other is left out.
-fn listed(node: NodeKind) -> Result<State, HarnessError> {
+fn listed(ipvs: &Ipvs) -> Result<State, HarnessError> {
+    let node = ipvs.node();
     let family = node.family;
     let servers = listed_servers(family).map_err(HarnessError::netlink("list virtual servers"))?;
     let addresses = listed_addresses(node).map_err(HarnessError::netlink("list addresses"))?;
@@ -164,17 +174,17 @@ fn listed(node: NodeKind) -> Result<State, HarnessError> {
         servers,
         addresses,
         sets: sets.map(|set| (set.name.clone(), set)).collect(),
-        tables: tool::listed(tool_of(family))?,
+        tables: tool::listed(ipvs.tool())?,
         other_sysctls: others.collect(),
     })
 }
 
 impl Datapath for Ipvs {
     fn facts(&self) -> &'static ModeFacts {
-        facts::of(self.family)
+        facts::over(self.engine, self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         // First of all: without IPVS its sysctls are missing too, and would be blamed.
         Connection::open().map_err(|error| probe::missing(&error))?;
         read_sysctl("net.ipv4.vs.conntrack").map_err(|error| probe::without_conntrack(&error))?;
@@ -183,8 +193,12 @@ impl Datapath for Ipvs {
             ..RenderOptions::by(transport)
         };
         let population = trial::population_of(self.facts());
-        let explained = |error: &HarnessError| probe::explained(self.family, error);
+        let explained = |error: &HarnessError| probe::explained(self.engine, self.family, error);
         trial::attempt(self, &population, &options, explained)
+    }
+
+    fn fit(&mut self) {
+        self.engine = tool::engine_here(self.family);
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
@@ -205,13 +219,13 @@ impl Datapath for Ipvs {
     }
 
     fn census(&self) -> Result<Relation, HarnessError> {
-        foreign::no_other(Engine::Legacy, self.node())?;
-        let relation = listed(self.node())?.relation();
+        foreign::no_other(self.engine, self.node())?;
+        let relation = listed(self)?.relation();
         relation.map_err(HarnessError::listing("ipvs layout"))
     }
 
     fn teardown(&self, sockets: &mut Sockets) -> Vec<HarnessError> {
-        removal::teardown(self.node(), &self.leaving, sockets)
+        removal::teardown(self, sockets)
     }
 }
 
@@ -239,7 +253,7 @@ impl KubeProxy for Ipvs {
         sockets: &mut Sockets,
     ) -> Result<u64, HarnessError> {
         let creates = layout::creates(self.family, options.raised);
-        removal::ask_as_kube_proxy(self.node(), from, &creates, sync, sockets)
+        removal::ask_as_kube_proxy(self, from, &creates, sync, sockets)
     }
 
     /// Every syncPeriod the whole sync.
@@ -252,8 +266,8 @@ impl KubeProxy for Ipvs {
 
     fn traced(&self, _wanted: &[Frontend]) -> Option<Result<Relation, HarnessError>> {
         let meaning = || {
-            foreign::no_other(Engine::Legacy, self.node())?;
-            let traced = listed(self.node())?.traced();
+            foreign::no_other(self.engine, self.node())?;
+            let traced = listed(self)?.traced();
             traced.map_err(HarnessError::listing("virtual servers"))
         };
         Some(meaning())
@@ -262,13 +276,13 @@ impl KubeProxy for Ipvs {
 
 impl Inspect for Ipvs {
     fn leftovers(&self) -> Result<Option<String>, HarnessError> {
-        Ok(listed(self.node())?.leftovers())
+        Ok(listed(self)?.leftovers())
     }
 
     /// Elements are set entries, addresses of the device, virtual servers and destinations: whatever grows
     /// with N, though only the first are elements of a set.
     fn inventory(&self) -> Result<Inventory, HarnessError> {
-        let state = listed(self.node())?;
+        let state = listed(self)?;
         let entries: usize = state.sets.values().map(|set| set.entries.len()).sum();
         let destinations: usize = state.servers.iter().map(|(_, all)| all.len()).sum();
         let addresses = state.addresses.as_ref().map_or(0, Vec::len);
@@ -286,18 +300,20 @@ impl Inspect for Ipvs {
     /// IPVS itself states nothing.
     fn stated_memory(&self) -> Result<Vec<(String, u64)>, HarnessError> {
         let mut stated = vec![steps::stated(&listed_sets(self.node())?)];
-        stated.extend(foreign::legacy_blobs(self.family)?);
+        if self.engine == Engine::Legacy {
+            stated.extend(foreign::legacy_blobs(self.family)?);
+        }
         Ok(stated)
     }
 
     fn nat_counters(&self) -> Result<Option<u64>, HarnessError> {
         // Rule 1 of PREROUTING is the jump to KUBE-SERVICES: every first packet crosses it, on its way to the
         // virtual servers, and no other does while IPVS tells connection tracking of its flows.
-        first_rule_packets(Engine::Legacy, self.family, Hook::Prerouting)
+        first_rule_packets(self.engine, self.family, Hook::Prerouting)
     }
 
     /// IPVS sends a packet through the output hooks once more, but one flow is looked up in NAT rules once.
     fn output_counters(&self) -> Result<Option<u64>, HarnessError> {
-        first_rule_packets(Engine::Legacy, self.family, Hook::Output)
+        first_rule_packets(self.engine, self.family, Hook::Output)
     }
 }

@@ -9,6 +9,7 @@ use schema::{Family, KubeProxyVersion, Mode, NodeKind};
 
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Frontend, Population, Service};
 use crate::xtables::{Hook, tool};
 
@@ -133,8 +134,8 @@ pub trait Datapath: Send + Sync {
     /// Tries the mode in a throwaway namespace, which the caller provides.
     ///
     /// # Errors
-    /// The missing facility with its remedy, as a sentence.
-    fn probe(&self, transport: Transport) -> Result<(), String>;
+    /// What is missing, with its remedy where what failed tells it.
+    fn probe(&self, transport: Transport) -> Result<(), Lack>;
 
     /// Finds out what of its layout the running kernel decides: before rules are made for this kernel. By default nothing is.
     fn fit(&mut self) {}
@@ -313,16 +314,16 @@ pub trait Implementation: Datapath + KubeProxy + Inspect + Breakable + meaning::
 impl<T: Datapath + KubeProxy + Inspect + Breakable + meaning::Meaning> Implementation for T {}
 
 /// What is known of a mode for services of a family: the only place that matches on it. `engine` is for modes whose
-/// rules go through either.
+/// rules go through either; what is [`ModeFacts::either`] is made for the legacy one until it is fitted.
 #[must_use]
 pub fn facts_of(mode: Mode, engine: Engine, family: Family) -> &'static ModeFacts {
     match mode {
         Mode::None => &none::FACTS,
-        Mode::Conntrack => iptables::facts::floor(family),
+        Mode::Conntrack => iptables::facts::floor(engine, family),
         Mode::IptablesLegacy => iptables::facts::over(Engine::Legacy, family),
         Mode::IptablesNft => iptables::facts::over(Engine::Nft, family),
         Mode::Ipset => ipset::facts::over(engine, family),
-        Mode::Ipvs => ipvs::facts::of(family),
+        Mode::Ipvs => ipvs::facts::over(engine, family),
         Mode::Nftables => nftables::facts::of(family),
     }
 }

@@ -75,8 +75,6 @@ mod six;
 #[cfg(test)]
 mod tests;
 
-use std::io;
-
 use nft_codec::{Connection, Statement, Table, TableFamily};
 use nix::errno::Errno;
 use schema::{Family, KubeProxyVersion, Stack};
@@ -85,10 +83,11 @@ use super::{
     Batch, Datapath, Inspect, Inventory, KubeProxy, KubeProxySync, LONGEST_INTERVAL_S, ModeFacts,
     Periodic, RenderOptions, Socket, Sockets, SyncKind, Transport, Work, trial,
 };
-use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::{Lack, Remedy};
 use crate::service::{Frontend, Population};
 use crate::xtables::foreign;
+use crate::{HarnessError, tools};
 use layout::{Layout, Listing};
 pub(super) use layout::{TABLE, table_family};
 pub(super) use step::made_and_deleted;
@@ -134,12 +133,10 @@ impl Datapath for Nftables {
         facts::of(self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         let options = RenderOptions::by(transport);
         let population = trial::probe_population_of(self.family);
-        trial::attempt(self, &population, &options, |error| {
-            format!("{error}; {}", remedy(error))
-        })
+        trial::attempt(self, &population, &options, lack)
     }
 
     fn render(&self, from: Option<&Population>, to: &Population, options: &RenderOptions) -> Batch {
@@ -307,34 +304,33 @@ pub(super) fn count(table: &Table) -> Inventory {
     }
 }
 
-/// What would help.
-fn remedy(error: &HarnessError) -> &'static str {
-    match error {
-        HarnessError::System { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            "nft not found: apt-get install nftables"
+/// What lacks.
+fn lack(error: &HarnessError) -> Lack {
+    let HarnessError::Netlink { source, .. } = error else {
+        return tools::lack("nft", "nftables", error);
+    };
+    let remedy = match source.errno() {
+        Some(Errno::EPERM | Errno::EACCES) => Some(Remedy::Root),
+        Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
+            Some(Remedy::modules(["nf_tables"]))
         }
-        HarnessError::Netlink { source, .. } => match source.errno() {
-            Some(Errno::EPERM | Errno::EACCES) => "nf_tables needs CAP_NET_ADMIN: run as root",
-            Some(Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT | Errno::EINVAL) => {
-                "the kernel has no nf_tables (CONFIG_NF_TABLES_IPV4, CONFIG_NF_TABLES_IPV6): modprobe nf_tables, or another kernel with --kernel"
-            }
-            Some(Errno::ENOENT | Errno::EOPNOTSUPP) => {
-                "the kernel lacks a part of nf_tables: modprobe -a nft_chain_nat nft_nat nft_masq nft_numgen nft_reject_ipv4 nft_reject_ipv6 nft_ct"
-            }
-            _ if source.is_too_big() => {
-                "the socket's buffer is too small: run as root, or raise net.core.wmem_max"
-            }
-            _ => "see dmesg",
-        },
-        HarnessError::Tool { stderr, .. } if stderr.contains("not permitted") => {
-            "nf_tables needs CAP_NET_ADMIN: run as root"
-        }
-        HarnessError::Tool { .. } => {
-            "nft does not take these rules: nftables 1.0.1 or newer is needed"
-        }
-        _ => "is another firewall in this network namespace?",
-    }
+        Some(Errno::ENOENT | Errno::EOPNOTSUPP) => Some(Remedy::modules(PARTS)),
+        _ if source.is_too_big() => Some(Remedy::Root),
+        _ => None,
+    };
+    Lack::from(error.to_string()).with(remedy)
 }
+
+/// Modules of expressions and chains that its rules use.
+const PARTS: [&str; 7] = [
+    "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
+    "nft_numgen",
+    "nft_reject_ipv4",
+    "nft_reject_ipv6",
+    "nft_ct",
+];
 
 /// The error of a batch that cannot be encoded, which the layout rules out.
 const ENCODABLE: &str = "the layout has only statements that can be encoded, and short rules";

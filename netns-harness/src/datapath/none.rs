@@ -1,7 +1,7 @@
 //! The bare floor: the client talks straight to an endpoint, nothing is installed, and the proof is
 //! that nothing is.
 
-use schema::{Family, Mode};
+use schema::Mode;
 
 use super::{
     Batch, Breakable, Damage, Datapath, Engine, Inspect, Inventory, KubeProxy, ModeFacts,
@@ -9,8 +9,9 @@ use super::{
 };
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Population, Service};
-use crate::xtables::{foreign, tools};
+use crate::xtables::foreign;
 
 /// Installs nothing.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +20,6 @@ pub struct NoDatapath;
 /// What is known of it.
 pub(super) const FACTS: ModeFacts = ModeFacts {
     tracks: false,
-    // It is proved empty by listing both engines.
-    tools: tools(Engine::Legacy, Family::Ipv4),
     ..ModeFacts::of(
         Mode::None,
         &[TransportFacts::of(Transport::Restore)],
@@ -33,7 +32,7 @@ impl Datapath for NoDatapath {
         &FACTS
     }
 
-    fn probe(&self, _transport: Transport) -> Result<(), String> {
+    fn probe(&self, _transport: Transport) -> Result<(), Lack> {
         Ok(())
     }
 
@@ -74,6 +73,6 @@ impl Inspect for NoDatapath {
 
 impl Breakable for NoDatapath {
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        iptables::stray_rule(a, b)
+        iptables::stray_rule(Engine::Legacy, a, b)
     }
 }

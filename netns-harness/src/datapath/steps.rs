@@ -178,6 +178,27 @@ impl Sets {
     }
 }
 
+/// Destroys a set. What referred to it is freed after the answer that removed it, so that it may be busy for a moment
+/// longer: then it is tried again, for a tenth of a second at most.
+///
+/// # Errors
+/// It is not there, or still busy.
+pub(super) fn destroy(name: String, sockets: &mut Sockets) -> Result<(), HarnessError> {
+    const TRIES: u32 = 20;
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+    let session = sockets.sets()?;
+    let command = [Command::Destroy(name)];
+    let mut done = session.send(&command);
+    for _ in 1..TRIES {
+        if !done.as_ref().is_err_and(ipset_sys::Error::is_busy) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        done = session.send(&command);
+    }
+    done.map_err(HarnessError::ipset("destroy sets"))
+}
+
 /// Sets as the kernel lists them, through libipset.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use schema::{Engine, Family, Protocol};
 use super::{Datapath, ModeFacts, RenderOptions, Transport};
 use crate::HarnessError;
 use crate::relation::Relation;
+use crate::remedy::{Lack, Remedy};
 use crate::service::{Endpoint, Frontend, Plan, Population, Service};
 use crate::xtables::tool;
 
@@ -17,17 +18,16 @@ pub(super) fn attempt(
     datapath: &dyn Datapath,
     population: &Population,
     options: &RenderOptions,
-    explained: impl Fn(&HarnessError) -> String,
-) -> Result<(), String> {
+    explained: impl Fn(&HarnessError) -> Lack,
+) -> Result<(), Lack> {
     let tried = datapath
         .carry_out(&datapath.render(None, population, options))
         .and_then(|_| datapath.census())
         .map_err(|error| explained(&error));
     let removed = datapath.remove();
     if let Some(differences) = tried?.differences(&Relation::of(population)) {
-        return Err(format!(
-            "a trial population is not what the kernel lists: {differences}"
-        ));
+        let why = format!("a trial population is not what the kernel lists: {differences}");
+        return Err(why.into());
     }
     is_removed(&removed)
 }
@@ -38,8 +38,8 @@ pub(super) fn attempt(
 /// What was refused, `explained`.
 pub(super) fn accepted(
     datapath: &dyn Datapath,
-    explained: impl Fn(&HarnessError) -> String,
-) -> Result<(), String> {
+    explained: impl Fn(&HarnessError) -> Lack,
+) -> Result<(), Lack> {
     let options = RenderOptions {
         untimed: true,
         ..RenderOptions::by(Transport::Restore)
@@ -51,49 +51,36 @@ pub(super) fn accepted(
     is_removed(&removed)
 }
 
-fn is_removed(errors: &[HarnessError]) -> Result<(), String> {
+fn is_removed(errors: &[HarnessError]) -> Result<(), Lack> {
     match errors.first() {
-        Some(error) => Err(format!("a trial population cannot be removed: {error}")),
+        Some(error) => Err(format!("a trial population cannot be removed: {error}").into()),
         None => Ok(()),
     }
 }
 
-/// Where a kernel that has everything comes from.
-pub(super) const GUEST: &str = "or a kernel that has it: --sandbox guest";
-
 /// What would help where sets, or iptables rules that look into them, could not be made. What the kernel lacks is
 /// named beside it ([`crate::lab::facility::missing`]).
-pub(super) fn with_sets(engine: Engine, family: Family, error: &HarnessError) -> String {
-    match error {
-        HarnessError::Ipset { source, .. } => match source.missing_facility() {
-            Some(Facility::Privilege) => {
-                format!("ipset needs CAP_NET_ADMIN: run as root ({error})")
-            }
-            Some(_) => format!(
-                "{error}: modprobe -a ip_set ip_set_hash_ip ip_set_hash_ipport ip_set_hash_ipportip ip_set_hash_ipportnet ip_set_bitmap_port, {GUEST}"
-            ),
-            None => error.to_string(),
-        },
-        HarnessError::Tool {
-            tool: refused,
-            stderr,
-            ..
-        } if refused.starts_with(tool::prefix_of(engine, family)) => {
-            let remedy = tool::remedy(engine, family, error);
-            let mangle = match family {
-                Family::Ipv4 => "iptable_mangle",
-                Family::Ipv6 => "ip6table_mangle",
-            };
-            match tool::unprivileged(stderr) {
-                true => remedy,
-                false => format!(
-                    "{remedy}; its rules need xt_set too, the match and revision 3 of target SET (--map-mark), of iptables and of the kernel: modprobe -a xt_set {mangle}"
-                ),
-            }
-        }
-        _ => error.to_string(),
-    }
+pub(super) fn with_sets(engine: Engine, family: Family, error: &HarnessError) -> Lack {
+    let HarnessError::Ipset { source, .. } = error else {
+        return tool::lack(engine, family, error);
+    };
+    Lack::from(error.to_string()).with(source.missing_facility().map(|missing| match missing {
+        Facility::Privilege => Remedy::Root,
+        Facility::Nfnetlink => Remedy::modules(["nfnetlink"]),
+        Facility::IpSet => Remedy::modules(["ip_set"]),
+        Facility::Type(_) => Remedy::modules(SET_TYPES),
+        Facility::Revision(_) | Facility::Skbinfo(_) => Remedy::Kernel,
+    }))
 }
+
+/// Modules of the types of sets that modes make.
+const SET_TYPES: [&str; 5] = [
+    "ip_set_hash_ip",
+    "ip_set_hash_ipport",
+    "ip_set_hash_ipportip",
+    "ip_set_hash_ipportnet",
+    "ip_set_bitmap_port",
+];
 
 /// As many services as a transaction of an untimed preparation where that has a limit: iptables-nft sends one in a
 /// single netlink message, which must fit into its socket's buffer.
@@ -148,26 +135,6 @@ fn larger_population(family: Family, services: u32) -> Population {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_match_and_a_missing_privilege_are_told_apart_each_with_its_remedy() {
-        let refused = |stderr: &str| HarnessError::Tool {
-            tool: "iptables-legacy-restore".to_owned(),
-            status: "exit status: 1".to_owned(),
-            stderr: stderr.to_owned(),
-        };
-        let said = |stderr| with_sets(Engine::Legacy, Family::Ipv4, &refused(stderr));
-        let text = said("Extension SET revision 3 not supported");
-        assert!(
-            text.contains("target SET (--map-mark)") && text.contains("modprobe -a xt_set"),
-            "{text}"
-        );
-        let text = said("Permission denied");
-        assert!(
-            text.contains("CAP_NET_ADMIN") && !text.contains("modprobe"),
-            "{text}"
-        );
-    }
 
     #[test]
     fn what_is_tried_is_of_the_family_of_the_mode_and_no_two_services_are_one() {

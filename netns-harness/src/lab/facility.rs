@@ -4,16 +4,20 @@
 use std::io;
 
 use futures_util::TryStreamExt as _;
+use netns_sys::process;
 use netns_sys::x_tables::{self, Extension};
 use rtnetlink::LinkDummy;
 use schema::{Family, Mode};
+use serde::{Deserialize, Serialize};
 
 use Trial::*;
 
 use super::questions;
 use crate::HarnessError;
 use crate::datapath::{Engine, facts_of};
+use crate::remedy::{Lack, Remedy};
 use crate::xtables::of_kernel;
+use crate::xtables::tool::prefix_of;
 
 /// A part of the kernel that a mode needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,6 +202,33 @@ impl Facility {
         }
     }
 
+    /// Its name where it is an extension of x_tables that a program of iptables does not have for itself; `None` where it
+    /// has it, or is no such program. Help of a match that is missing is refused; that of a target which is missing is help
+    /// on a chain of that name, and the same whatever the name.
+    #[must_use]
+    pub fn unknown_to(&self, program: &str) -> Option<&'static str> {
+        let Xt(kind, name, _) = self.trial else {
+            return None;
+        };
+        let is_command = Family::ALL.iter().any(|family| {
+            let engines = Engine::ALL.iter();
+            let mut prefixes = engines.map(|engine| prefix_of(*engine, *family));
+            prefixes.any(|prefix| prefix == program)
+        });
+        let help = |option: &str, name: &str| {
+            let mut command = netns_sys::tools::command(program);
+            process::run(command.args([option, name, "--help"]), b"").ok()
+        };
+        if !is_command {
+            return None;
+        }
+        let unknown = match kind {
+            Extension::Match => !help("-m", name)?.status.success(),
+            Extension::Target => help("-j", name)?.stdout == help("-j", "NO-SUCH")?.stdout,
+        };
+        unknown.then_some(name)
+    }
+
     /// Tries it.
     ///
     /// # Errors
@@ -247,15 +278,14 @@ impl Facility {
     }
 }
 
-/// What a mode needs on a node that serves these families and `has` denies, as the end of a sentence with its remedy; `None` when nothing is
-/// missing. `has` is the trial, apart so that a kernel without a facility can be imagined.
+/// What a mode needs on a node that serves these families and `has` denies; `None` when nothing is missing. `has` is the trial, apart so that a kernel without a facility can be imagined.
 #[must_use]
 pub fn missing(
     mode: Mode,
     engine: Engine,
     families: &[Family],
     has: impl Fn(&Facility) -> io::Result<()>,
-) -> Option<String> {
+) -> Option<Lack> {
     let all = families.iter().flat_map(|family| facilities(*family));
     let mut lacking: Vec<Facility> = Vec::new();
     for facility in all.filter(|f| f.serves(mode, engine)) {
@@ -269,13 +299,33 @@ pub fn missing(
         return None;
     }
     let names: Vec<String> = lacking.iter().map(|f| f.title()).collect();
-    let mut modules: Vec<&str> = lacking.iter().map(|f| f.module).collect();
-    modules.dedup();
-    Some(format!(
-        "this kernel lacks {}: modprobe -a {}",
-        names.join(", "),
-        modules.join(" ")
-    ))
+    let modules = Remedy::modules(lacking.iter().map(|f| f.module));
+    Some(Lack::from(format!("this kernel lacks {}", names.join(", "))).with(modules))
+}
+
+/// Revisions of a set type, which the user space and the kernel must have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revisions {
+    /// The type: "hash:ip,port".
+    pub of: String,
+    /// The newest that libipset knows too, which sets are made of.
+    pub common: u8,
+    /// The newest that the kernel has.
+    pub kernel: u8,
+}
+
+/// Those of every type of set that a mode makes and that is there.
+#[must_use]
+pub fn set_revisions() -> Vec<Revisions> {
+    let Ok(session) = ipset_sys::Session::open() else {
+        return Vec::new();
+    };
+    let known = ipset_sys::SetType::ALL.into_iter().filter_map(|of| {
+        let (common, of) = (session.revision(of)?, of.to_string());
+        let kernel = questions::newest_set_revision(Family::Ipv4, &of).ok()?;
+        Some(Revisions { of, common, kernel })
+    });
+    known.collect()
 }
 
 /// Opens a socket of IPv6: what can be loaded is loaded by that, and a kernel that was booted with `ipv6.disable=1`
@@ -288,7 +338,7 @@ fn ipv6() -> io::Result<()> {
 /// That this kernel has IPv6.
 ///
 /// # Errors
-/// It has not, with the remedies.
+/// It has not.
 pub(super) fn has_ipv6() -> Result<(), HarnessError> {
     ipv6().map_err(HarnessError::NoIpv6)
 }
@@ -329,6 +379,20 @@ mod tests {
 
     const IPV4: &[Family] = &[Family::Ipv4];
 
+    /// What lacks, and the modules that would help.
+    fn missing(
+        mode: Mode,
+        engine: Engine,
+        families: &[Family],
+        has: impl Fn(&Facility) -> io::Result<()>,
+    ) -> Option<String> {
+        let lack = super::missing(mode, engine, families, has)?;
+        let Some(Remedy::Modules(modules)) = lack.remedy else {
+            return Some(lack.reason);
+        };
+        Some(format!("{}: {}", lack.reason, modules.join(" ")))
+    }
+
     #[test]
     fn a_kernel_without_ipv6_is_named_where_a_node_serves_it_and_nowhere_else() {
         let has = without(&["ipv6"]);
@@ -336,7 +400,7 @@ mod tests {
             let named = |families: &[Family]| missing(mode, Engine::Legacy, families, &has);
             assert_eq!(named(IPV4), None, "{mode}");
             for families in [&[Family::Ipv6][..], &[Family::Ipv4, Family::Ipv6]] {
-                let wanted = "this kernel lacks ipv6: modprobe -a ipv6";
+                let wanted = "this kernel lacks ipv6: ipv6";
                 assert_eq!(named(families).as_deref(), Some(wanted), "{mode}");
             }
         }
@@ -365,16 +429,14 @@ mod tests {
         let named = missing(Mode::IptablesLegacy, Engine::Legacy, ipv6, &has);
         assert_eq!(
             named.as_deref(),
-            Some(
-                "this kernel lacks ip6_tables nat, xt target REJECT: modprobe -a ip6table_nat ip6t_REJECT"
-            )
+            Some("this kernel lacks ip6_tables nat, xt target REJECT: ip6table_nat ip6t_REJECT")
         );
         let has = without(&["ip_set skbinfo", "ip6_tables mangle"]);
         let named = missing(Mode::Ipset, Engine::Legacy, ipv6, &has);
         assert_eq!(
             named.as_deref(),
             Some(
-                "this kernel lacks ip6_tables mangle, ip_set skbinfo: modprobe -a ip6table_mangle ip_set_hash_ipport"
+                "this kernel lacks ip6_tables mangle, ip_set skbinfo: ip6table_mangle ip_set_hash_ipport"
             )
         );
         let has = without(&["statistic", "ip_tables nat", "ip6_tables nat"]);
@@ -382,7 +444,7 @@ mod tests {
         assert_eq!(
             both.as_deref(),
             Some(
-                "this kernel lacks ip_tables nat, xt match statistic, ip6_tables nat: modprobe -a iptable_nat xt_statistic ip6table_nat"
+                "this kernel lacks ip_tables nat, xt match statistic, ip6_tables nat: iptable_nat xt_statistic ip6table_nat"
             )
         );
     }
@@ -402,9 +464,8 @@ mod tests {
         let has = without(&["ip_set skbinfo"]);
         for &mode in Mode::ALL {
             let named = missing(mode, Engine::Legacy, IPV4, &has);
-            let wanted = (mode == Mode::Ipset).then(|| {
-                "this kernel lacks ip_set skbinfo: modprobe -a ip_set_hash_ipport".to_owned()
-            });
+            let wanted = (mode == Mode::Ipset)
+                .then(|| "this kernel lacks ip_set skbinfo: ip_set_hash_ipport".to_owned());
             assert_eq!(named, wanted, "{mode}");
         }
     }
@@ -415,12 +476,12 @@ mod tests {
         let named = |mode| missing(mode, Engine::Legacy, IPV4, &has).unwrap_or_default();
         assert_eq!(
             named(Mode::Ipset),
-            "this kernel lacks xt match statistic, xt target SET revision 3: modprobe -a xt_statistic xt_set"
+            "this kernel lacks xt match statistic, xt target SET revision 3: xt_statistic xt_set"
         );
         for mode in [Mode::Conntrack, Mode::IptablesLegacy, Mode::IptablesNft] {
             assert_eq!(
                 named(mode),
-                "this kernel lacks xt match statistic: modprobe -a xt_statistic",
+                "this kernel lacks xt match statistic: xt_statistic",
                 "{mode}"
             );
         }
@@ -439,7 +500,7 @@ mod tests {
         ]);
         assert_eq!(
             missing(Mode::Ipset, Engine::Nft, IPV4, &has).as_deref(),
-            Some("this kernel lacks nft_compat: modprobe -a nft_compat")
+            Some("this kernel lacks nft_compat: nft_compat")
         );
         assert!(
             missing(Mode::Ipset, Engine::Legacy, IPV4, &has)

@@ -28,6 +28,7 @@ use netns_sys::netns::NetNs;
 use schema::{Family, NodeKind};
 
 use crate::HarnessError;
+use crate::remedy::{Lack, Remedy};
 
 pub use crate::pinning::Pinning;
 pub(crate) use links::{CLIENT_MAC, NODE_MAC};
@@ -42,10 +43,10 @@ pub(crate) const OUTER_INTERFACE: &str = "eth0";
 /// Why no lab of such a node can be built on this kernel, whatever is installed in it; `None` where one can. What can be
 /// loaded is loaded by asking.
 #[must_use]
-pub fn refused(kind: NodeKind) -> Option<String> {
+pub fn refused(kind: NodeKind) -> Option<Lack> {
     let needs_ipv6 = kind.families().contains(&Family::Ipv6);
     let lacks = needs_ipv6.then(|| facility::has_ipv6().err()).flatten();
-    lacks.map(|error| error.to_string())
+    lacks.map(|error| Lack::from(error.to_string()).with(Remedy::modules(["ipv6"])))
 }
 
 /// A built lab. Dropping it ends the servers and, with the last descriptor, the namespaces.

@@ -12,14 +12,14 @@ pub struct Conntrack {
     /// The table's limit.
     pub max: Option<u64>,
     /// insert_failed + drop + early_drop, over all CPUs, since the namespace was made; none where the kernel does not
-    /// say (no `CONFIG_NF_CONNTRACK_PROCFS`, or no connection tracking).
+    /// say (no `CONFIG_NF_CONNTRACK_PROCFS`, no connection tracking, or not all three of these columns).
     pub lost: Option<u64>,
 }
 
 /// Reads the calling thread's namespace's connection tracking; nothing is known where the kernel has none.
 ///
 /// # Errors
-/// A file that exists cannot be read, or lacks a counter.
+/// A file that exists cannot be read, or has no numbers in its columns.
 pub fn conntrack() -> Result<Conntrack, HarnessError> {
     let number = |name: &str| {
         netns_sys::isolation::read_sysctl(name)
@@ -28,12 +28,9 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
     };
     // thread-self, not self: /proc/net is the main thread's.
     let lost = match fs::read_to_string("/proc/thread-self/net/stat/nf_conntrack") {
-        Ok(text) => Some(lost_entries(&text).ok_or_else(|| {
-            HarnessError::system(
-                "read nf_conntrack statistics",
-                std::io::Error::other("insert_failed, drop or early_drop is missing"),
-            )
-        })?),
+        Ok(text) => {
+            lost_entries(&text).map_err(HarnessError::listing("/proc/net/stat/nf_conntrack"))?
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(HarnessError::system("read nf_conntrack statistics", error)),
     };
@@ -44,19 +41,33 @@ pub fn conntrack() -> Result<Conntrack, HarnessError> {
     })
 }
 
-/// Losses, hexadecimal, a line for each CPU below the names (`ct_cpu_seq_show`, `net/netfilter/nf_conntrack_standalone.c`).
-fn lost_entries(text: &str) -> Option<u64> {
+/// Losses, hexadecimal, a line for each CPU below the names (`ct_cpu_seq_show`, `net/netfilter/nf_conntrack_standalone.c`);
+/// none where a kernel has not all three columns: a part of them is no sum.
+///
+/// # Errors
+/// A line that has no number where a column is.
+fn lost_entries(text: &str) -> Result<Option<u64>, &str> {
     let mut lines = text.lines();
-    let names: Vec<&str> = lines.next()?.split_whitespace().collect();
+    let names: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let column = |wanted: &&str| names.iter().position(|name| name == wanted);
+    let columns = ["insert_failed", "drop", "early_drop"];
+    let columns: Vec<usize> = columns.iter().filter_map(column).collect();
+    if columns.len() < 3 {
+        return Ok(None);
+    }
     let mut lost = 0;
     for line in lines {
         let cells: Vec<&str> = line.split_whitespace().collect();
-        for wanted in ["insert_failed", "drop", "early_drop"] {
-            let column = names.iter().position(|name| *name == wanted)?;
-            lost += u64::from_str_radix(cells.get(column)?, 16).ok()?;
+        for column in &columns {
+            let number = cells.get(*column).map(|cell| u64::from_str_radix(cell, 16));
+            lost += number.and_then(Result::ok).ok_or(line)?;
         }
     }
-    Some(lost)
+    Ok(Some(lost))
 }
 
 #[cfg(test)]
@@ -66,14 +77,21 @@ mod tests {
     #[test]
     fn lost_entries_are_summed_over_cpus_and_columns() {
         let text = "entries found insert_failed drop early_drop\n0 1 00000002 00000001 0000000a\n0 1 0 0 1\n";
-        assert_eq!(lost_entries(text), Some(14));
+        assert_eq!(lost_entries(text), Ok(Some(14)));
     }
 
     #[test]
-    fn a_counter_that_is_missing_or_no_number_is_no_zero() {
-        assert_eq!(lost_entries("entries insert_failed drop\n0 1 2\n"), None);
-        assert_eq!(lost_entries("insert_failed drop early_drop\n0 1\n"), None);
-        assert_eq!(lost_entries("insert_failed drop early_drop\n0 1 x\n"), None);
-        assert_eq!(lost_entries(""), None);
+    fn columns_that_an_old_kernel_does_not_have_leave_nothing_known() {
+        let text = "entries insert_failed drop\n0 1 2\n";
+        assert_eq!(lost_entries(text), Ok(None));
+        assert_eq!(lost_entries(""), Ok(None));
+    }
+
+    #[test]
+    fn a_column_without_a_number_is_an_error_and_no_zero() {
+        for line in ["0 1", "0 1 x"] {
+            let text = format!("insert_failed drop early_drop\n{line}\n");
+            assert_eq!(lost_entries(&text), Err(line));
+        }
     }
 }

@@ -21,14 +21,14 @@ pub struct KernelMemory {
     pub slab_unreclaimable: u64,
     /// `VmallocUsed`: table blobs, large arrays; also the stacks of all threads of the machine.
     pub vmalloc_used: u64,
-    /// `Percpu`: pages of per-CPU memory, of all possible CPUs.
-    pub percpu: u64,
+    /// `Percpu`: pages of per-CPU memory, of all possible CPUs; none before Linux 4.19, which does not state it.
+    pub percpu: Option<u64>,
 }
 
 /// Reads /proc/meminfo.
 ///
 /// # Errors
-/// /proc is not mounted, or the kernel states none of the three (`Percpu` since Linux 4.19).
+/// /proc is not mounted, or the kernel states no slab or no vmalloc.
 pub fn kernel_memory() -> Result<KernelMemory, HarnessError> {
     let text = fs::read_to_string("/proc/meminfo")
         .map_err(|e| HarnessError::system("read /proc/meminfo", e))?;
@@ -57,15 +57,24 @@ fn parse(text: &str) -> Result<KernelMemory, HarnessError> {
     Ok(KernelMemory {
         slab_unreclaimable: field("SUnreclaim")?,
         vmalloc_used: field("VmallocUsed")?,
-        percpu: field("Percpu")?,
+        percpu: self::field(text, "Percpu"),
     })
 }
 
 impl KernelMemory {
-    /// All three together.
+    /// All that is stated together: no figure of what rules hold where [`Self::is_whole`] is false.
     #[must_use]
     pub const fn total(self) -> u64 {
-        self.held() + self.percpu
+        match self.percpu {
+            Some(percpu) => self.held() + percpu,
+            None => self.held(),
+        }
+    }
+
+    /// Whether all three are stated.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.percpu.is_some()
     }
 
     /// Slab and vmalloc together: what rules are made of.
@@ -255,15 +264,17 @@ mod tests {
                 memory.vmalloc_used,
                 memory.percpu
             ),
-            (57_696 << 10, 16_712 << 10, 2_472 << 10)
+            (57_696 << 10, 16_712 << 10, Some(2_472 << 10))
         );
         assert_eq!(memory.total(), (57_696 + 16_712 + 2_472) << 10);
     }
 
     #[test]
     fn a_figure_that_the_kernel_does_not_state_is_no_zero() {
-        let without = MEMINFO.replace("Percpu", "Elsewhere");
-        assert!(parse(&without).unwrap_err().to_string().contains("Percpu"));
+        let without = parse(&MEMINFO.replace("Percpu", "Elsewhere")).unwrap();
+        assert_eq!((without.percpu, without.is_whole()), (None, false));
+        let without = parse(&MEMINFO.replace("SUnreclaim", "Elsewhere"));
+        assert!(without.unwrap_err().to_string().contains("SUnreclaim"));
     }
 
     #[test]
@@ -271,7 +282,7 @@ mod tests {
         let reading = |slab: u64, vmalloc| KernelMemory {
             slab_unreclaimable: slab,
             vmalloc_used: vmalloc,
-            percpu: 0,
+            percpu: Some(0),
         };
         let readings = [reading(9, 0), reading(0, 5), reading(1, 1)];
         assert_eq!(middle(&readings), (reading(0, 5), 7));
@@ -308,7 +319,7 @@ mod tests {
             Ok(KernelMemory {
                 slab_unreclaimable: left.saturating_sub(2) * (1 << 20),
                 vmalloc_used: 5,
-                percpu: 6,
+                percpu: Some(6),
             })
         };
         let still = still_of(Duration::from_secs(60), falling).unwrap();
@@ -323,7 +334,7 @@ mod tests {
             Ok(KernelMemory {
                 slab_unreclaimable: slab,
                 vmalloc_used: 0,
-                percpu: 0,
+                percpu: Some(0),
             })
         };
         assert!(

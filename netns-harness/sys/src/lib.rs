@@ -16,6 +16,7 @@ pub mod bpf;
 pub mod child;
 pub mod clock;
 pub mod daemon;
+pub mod distribution;
 pub mod isolation;
 pub mod netns;
 pub mod packet;

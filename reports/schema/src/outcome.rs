@@ -79,8 +79,11 @@ pub enum Outcome {
     Measured,
     /// This environment cannot do it.
     Unsupported {
-        /// The missing facility and the remedy.
+        /// What is missing.
         reason: String,
+        /// A command that would bring it, or a comment that starts with `#`, where one is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remedy: Option<String>,
     },
     /// A check or an operation failed; there are no numbers.
     Failed {
@@ -193,12 +196,21 @@ impl Outcome {
         self.kind().name()
     }
 
+    /// What would bring what is missing; `None` where nothing is missing, or nothing is known to bring it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Unsupported { remedy, .. } => remedy.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Why there are no numbers, as a sentence; `None` when measured.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Measured => None,
-            Self::Unsupported { reason } => Some(reason.clone()),
+            Self::Unsupported { reason, .. } => Some(reason.clone()),
             Self::NotRun { why } => Some(why.to_string()),
             Self::Failed { stage, reason } => Some(format!("{stage}: {reason}")),
             Self::TimedOut {

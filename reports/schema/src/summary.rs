@@ -49,6 +49,9 @@ pub struct Row {
     /// Why there are no numbers, the most severe reason first; for a measured cell, the reasons of stays
     /// that have none.
     pub reason: Option<String>,
+    /// A command that would bring what an unsupported cell lacks, or a comment that starts with `#`, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// Samples.
     pub n: u64,
     /// Stays that measured it: with those that timed out the units of replication.

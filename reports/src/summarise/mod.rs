@@ -201,6 +201,7 @@ fn blank(key: &CellKey, metric: Metric, unit: Unit) -> Row {
         outcome: OutcomeKind::NotRun,
         without: BTreeMap::new(),
         reason: None,
+        remedy: None,
         n: 0,
         stays: 0,
         censored: 0,
@@ -269,12 +270,14 @@ fn unmeasured(key: &CellKey, records: &[&CellRecord]) -> Row {
         Outcome::TimedOut { after_ns } if worst == OutcomeKind::TimedOut => after_ns,
         _ => None,
     });
+    let mut remedies = records.iter().filter_map(|record| record.outcome.remedy());
     Row {
         metric: None,
         unit: None,
         outcome: worst,
         without: without(records),
         reason: reasons(records).or_else(|| Some("measured, but without a sample".to_owned())),
+        remedy: remedies.next().map(str::to_owned),
         lower_bound_ns: bounds.max(),
         ..blank(key, Metric::UpdateTime, Unit::Nanoseconds)
     }

@@ -156,7 +156,6 @@ fn unsaid(summary: &Summary, silent: Vec<Silent>, never: &[&str]) -> String {
             let reason = rows.iter().find_map(|row| row.reason.as_deref());
             let outcome = rows.first().map_or(OutcomeKind::NotRun, |row| row.outcome);
             // What would help is said where the cells are listed.
-            let reason = reason.map(|why| why.split(": modprobe").next().unwrap_or(why));
             let why = shortened(reason.unwrap_or(outcome.name()), REASON);
             without.push(((place, why), mode.name()));
         }

@@ -54,6 +54,16 @@ pub(crate) fn through(options: &Options) -> Option<String> {
     }
 }
 
+/// Why a row has no number, with what would help.
+#[must_use]
+pub(crate) fn why(row: &Row) -> String {
+    let reason = row.reason.as_deref().unwrap_or(row.outcome.name());
+    match &row.remedy {
+        Some(remedy) => format!("{reason}: {remedy}"),
+        None => reason.to_owned(),
+    }
+}
+
 /// Rows without numbers; what is unsupported in a mode for one reason is together, in the place of the first:
 /// one line says it for all.
 #[must_use]

@@ -12,7 +12,7 @@ use crate::summarise::{Beside, FloorRatios, beside, floor_ratios};
 use crate::view::brief::{self, Brief};
 use crate::view::table::{Answer, Table, of_questions, of_updates};
 use crate::view::trust::{Disturbed, again, coverage_text, older, variant_text};
-use crate::view::words::{behind, by_reason, missing, programmed, way};
+use crate::view::words::{behind, by_reason, missing, programmed, way, why};
 use crate::view::{
     Scope, are_named, finding, is_timed, lists, scopes, service_types, side_by_side,
 };
@@ -370,8 +370,11 @@ fn without_numbers(text: &mut String, summary: &Summary) {
             n => format!("{} ({}), {n} cells", first.key.mode, first.key.environment),
         };
         let which = safe(&shortened(&which, 2 * NAME));
-        let why = first.reason.as_deref().unwrap_or(first.outcome.name());
-        let _ = writeln!(text, "- {which}: {}", safe(&shortened(why, 4 * NAME)));
+        let _ = writeln!(
+            text,
+            "- {which}: {}",
+            safe(&shortened(&why(first), 4 * NAME))
+        );
     }
     if groups.len() > LISTED {
         let rest: usize = groups[LISTED..].iter().map(Vec::len).sum();

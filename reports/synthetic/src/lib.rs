@@ -517,10 +517,8 @@ impl Maker<'_> {
         match key.scenario {
             _ if !self.shape.mishaps => Outcome::Measured,
             ScenarioKind::ServiceAdd if nft => Outcome::Unsupported {
-                reason: format!(
-                    "nft is not installed ({}): apt-get install nftables",
-                    self.shape.label
-                ),
+                reason: format!("nft is not installed ({})", self.shape.label),
+                remedy: Some("sudo apt-get install -y nftables".to_owned()),
             },
             ScenarioKind::FirstPacket
                 if key.mode == Mode::IptablesLegacy && key.services == 300 && block == 0 =>

@@ -2,12 +2,16 @@
 //! those kernels, by booting it and trying each mode inside.
 
 use std::collections::BTreeSet;
+use std::env::consts::ARCH;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::Context as _;
 use guest::fetch::{Cache, Cached};
 use guest::kernel::Kernel;
-use guest::machine::QEMU;
+use guest::machine::{PACKAGE, QEMU};
 use guest::series_of;
+use netns_harness::remedy::Machine;
 use schema::SandboxKind;
 
 use super::{Check, State, Way, way};
@@ -20,6 +24,13 @@ const TRY: &str = "bench-runner doctor --guest";
 
 /// What was found, and with `try_modes` the modes of every kernel in the cache.
 pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<Way>) {
+    if let Some(why) = guest::none_on(ARCH) {
+        let found = format!("{why}; namespaces of its own kernel work");
+        return (
+            vec![Check::new("guests", State::Missing, found)],
+            Vec::new(),
+        );
+    }
     let cache = Cache::of_user();
     let cached = cache.list().unwrap_or_default();
     let (mut kvm, mut ways, mut refused) = (device(), Vec::new(), Vec::new());
@@ -41,7 +52,7 @@ pub(super) async fn guests(try_modes: bool) -> (Vec<Check>, Vec<Way>) {
         }
     }
     let mut checks = vec![
-        Check::program(QEMU, "qemu-system-x86", "not installed: no guests"),
+        Check::program(QEMU, PACKAGE, "not installed: no guests"),
         kvm,
     ];
     checks.extend(kernels(&cache, &cached, &refused));
@@ -75,14 +86,43 @@ fn device() -> Check {
         Err(error) => error,
     };
     let found = format!("{DEVICE}: {error}; guests run under TCG, several times slower");
-    let check = Check::new("KVM", State::Limited, found);
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            check.with_remedy("sudo usermod -aG kvm $USER  # then log in again")
-        }
-        _ => check,
+    let group = std::fs::metadata(DEVICE).ok().map(|device| device.gid());
+    Check {
+        remedy: opens(
+            error.kind(),
+            group,
+            &Machine::here(),
+            std::env::var_os("CI").is_some(),
+        )
+        .map(str::to_owned),
+        ..Check::new("KVM", State::Limited, found)
     }
 }
+
+/// What would open the device, which is a group's or root's.
+fn opens(
+    refused: ErrorKind,
+    group: Option<u32>,
+    machine: &Machine<'_>,
+    ci: bool,
+) -> Option<&'static str> {
+    match (refused, group) {
+        (ErrorKind::PermissionDenied, _) if machine.container => {
+            Some("# start this container with --device /dev/kvm --group-add of its group")
+        }
+        // Nobody logs in again on a hosted runner.
+        (ErrorKind::PermissionDenied, _) if ci => Some(UDEV),
+        (ErrorKind::PermissionDenied, None | Some(0)) => Some("sudo chmod 666 /dev/kvm"),
+        (ErrorKind::PermissionDenied, _) => Some("sudo usermod -aG kvm $USER  # then log in again"),
+        (ErrorKind::NotFound, _) if machine.container => {
+            Some("# start this container with --device /dev/kvm, where its host has one")
+        }
+        _ => None,
+    }
+}
+
+/// For hosted runners of CI, on which the device is there and nobody may open it.
+const UDEV: &str = "echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | sudo tee /etc/udev/rules.d/99-kvm.rules && sudo udevadm control --reload-rules && sudo udevadm trigger --name-match=kvm";
 
 fn kernels(cache: &Cache, cached: &[Cached], refused: &[(&Cached, String)]) -> Vec<Check> {
     let size = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
@@ -121,11 +161,45 @@ async fn try_kernel(kernel: &Kernel, try_kvm: bool) -> anyhow::Result<(Vec<Way>,
     if let Some(why) = guest.given_up() {
         anyhow::bail!("{why}");
     }
-    let ways = cases.iter().zip(trials).map(|tried| Way {
-        sandbox: SandboxKind::Guest,
-        kernel: Some(kernel.version.clone()),
-        accelerator: Some(guest.accelerator()),
-        ..way(tried)
+    let ways = cases.iter().zip(trials).map(|(case, mut trial)| {
+        if let Some(lack) = &mut trial.unsupported {
+            lack.remedy.take_if(|remedy| !remedy.reaches_guests());
+        }
+        Way {
+            sandbox: SandboxKind::Guest,
+            kernel: Some(kernel.version.clone()),
+            accelerator: Some(guest.accelerator()),
+            ..way((case, trial))
+        }
     });
     Ok((ways.collect(), without_kvm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_opens_kvm_is_by_who_may_and_where() {
+        let here = |container| Machine {
+            container,
+            ..Machine::here()
+        };
+        let denied = |group, container, ci| {
+            opens(
+                ErrorKind::PermissionDenied,
+                Some(group),
+                &here(container),
+                ci,
+            )
+            .unwrap()
+        };
+        assert!(denied(104, false, false).contains("usermod"));
+        assert!(denied(104, false, true).contains("udevadm"));
+        assert!(denied(0, false, false).contains("chmod"));
+        assert!(denied(104, true, true).starts_with("# start this container"));
+        let lacks = |container| opens(ErrorKind::NotFound, None, &here(container), true);
+        assert!(lacks(true).is_some_and(|line| line.contains("--device /dev/kvm")));
+        assert_eq!(lacks(false), None);
+    }
 }

@@ -1,7 +1,8 @@
 //! What is looked at besides the modes: privileges, the machine, parts of the kernel, tools.
 
 use netns_harness::lab::Pinning;
-use netns_harness::lab::facility::{FACILITIES, Facility};
+use netns_harness::lab::facility::{FACILITIES, Facility, Revisions};
+use netns_harness::remedy::{Lack, Machine, Remedy};
 use netns_sys::isolation;
 use nix::sys::resource::{Resource, getrlimit};
 use schema::Environment;
@@ -18,7 +19,7 @@ const FILES: u64 = 1024;
 const TRACKED: u64 = 2 * (8 * 1_500 + 5_000);
 
 /// What this user may do.
-pub(super) fn privileges(facilities: &Result<Facilities, String>) -> Vec<Check> {
+pub(super) fn privileges(facilities: &Result<Facilities, Lack>) -> Vec<Check> {
     const SUDO: &str = "sudo bench-runner doctor";
     let user = nix::unistd::geteuid();
     let rootless = isolation::needs_user_namespace();
@@ -51,15 +52,43 @@ pub(super) fn privileges(facilities: &Result<Facilities, String>) -> Vec<Check> 
                 buffers,
                 SUDO,
             ));
+            checks.push(receive_buffers(found.forced_receive_buffers));
+            checks.push(sysfs(found.own_sysfs));
         }
-        Err(why) => {
-            let remedy = crate::readiness::remedy(why).unwrap_or_else(|| SUDO.to_owned());
-            let check = Check::new("namespaces", State::Missing, why.clone());
-            checks.push(check.with_remedy(remedy));
+        Err(Lack { reason, remedy }) => {
+            let remedy = remedy.as_ref().map(|remedy| remedy.line(&Machine::here()));
+            checks.push(Check {
+                remedy,
+                ..Check::new("namespaces", State::Missing, reason.clone())
+            });
         }
     }
     checks.extend([ptrace(), memory_cgroup()]);
     checks
+}
+
+/// What the kernel answers to a long transaction or a listing waits in the receive buffer (`netlink(7)`, ENOBUFS).
+fn receive_buffers(forced: bool) -> Check {
+    let largest = isolation::read_sysctl("net.core.rmem_max").unwrap_or_default();
+    let found = match forced {
+        true => "allowed: no bound on what is read back".to_owned(),
+        false => format!(
+            "refused: what netlink answers waits in at most {largest} bytes (net.core.rmem_max), twice; ours reads as it sends, `nft` and `iptables-nft` do not"
+        ),
+    };
+    let state = State::ok_if(forced);
+    Check::new("SO_RCVBUFFORCE", state, found)
+}
+
+/// Of a stay.
+fn sysfs(own: bool) -> Check {
+    let found = match own {
+        true => "a stay has its own",
+        false => {
+            "the one that is here, since parts of it are masked: it shows the interfaces of another namespace, which nothing that is measured reads"
+        }
+    };
+    Check::new("/sys", State::ok_if(own), found)
 }
 
 /// Peak memory of tools is read at their exit, through ptrace.
@@ -155,39 +184,53 @@ pub(super) fn kernel_facilities(facilities: Option<&Facilities>) -> Vec<Check> {
             None => Check::new(f.title(), State::Unknown, "no namespace to try it in"),
             Some(None) => Check::new(f.title(), State::Ok, "there"),
             Some(Some(why)) => {
-                Check::new(f.title(), State::Missing, why.clone()).with_remedy(obtain(f.module))
+                let remedy = Remedy::modules([f.module]).line(&Machine::here());
+                Check::new(f.title(), State::Missing, why.clone()).with_remedy(remedy)
             }
         }
     };
-    FACILITIES.iter().map(check).collect()
+    let revisions = facilities.and_then(|all| revisions(&all.set_revisions));
+    FACILITIES.iter().map(check).chain(revisions).collect()
 }
 
-/// The command that brings a module, or what to look for when this kernel has none of that name.
-fn obtain(module: &str) -> String {
-    match has_module(module) {
-        true => format!("sudo modprobe {module}"),
-        false => format!(
-            "# no module {module} for this kernel: a guest's has it (bench-runner run --sandbox guest), or boot one that does, as linux-image-cloud-amd64"
-        ),
-    }
+/// Which revisions sets are made of: user space and kernel of different ages have older ones in common.
+fn revisions(found: &[Revisions]) -> Option<Check> {
+    let of = |Revisions { of, common, kernel }: &Revisions| match common == kernel {
+        true => format!("{of} {common}"),
+        false => format!("{of} {common} (the kernel has {kernel})"),
+    };
+    let all: Vec<String> = found.iter().map(of).collect();
+    let newest = found.iter().all(|found| found.common == found.kernel);
+    let state = State::ok_if(newest);
+    (!all.is_empty()).then(|| Check::new("ip_set revisions", state, all.join(", ")))
 }
 
-/// Whether a module of that name lies ready for this kernel.
-pub(super) fn has_module(module: &str) -> bool {
-    let release = isolation::read_sysctl("kernel.osrelease").unwrap_or_default();
-    let folder = std::path::Path::new("/lib/modules").join(release);
-    let lists = ["modules.dep", "modules.builtin"].map(|file| folder.join(file));
-    let mut lists = lists
-        .iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok());
-    lists.any(|text| text.contains(&format!("/{module}.ko")))
-}
-
-/// Programs, then libraries, with versions.
-pub(super) fn tools() -> Vec<Check> {
+/// Programs, then whether they read what they are given, then libraries, with versions.
+pub(super) fn tools(facilities: Option<&Facilities>) -> Vec<Check> {
     let programs = case::all_tools().into_iter();
     let programs = programs.map(|(name, package)| Check::program(name, package, "not installed"));
     let libraries = environment::libraries().into_iter();
     let loaded = libraries.map(|(name, version)| Check::new(name, State::Ok, version));
-    programs.chain(loaded).collect()
+    programs.chain(fed(facilities)).chain(loaded).collect()
+}
+
+/// Whether tools read their standard input.
+fn fed(facilities: Option<&Facilities>) -> Vec<Check> {
+    const NAME: &str = "their input";
+    let Some(Facilities { deaf, .. }) = facilities else {
+        return vec![Check::new(
+            NAME,
+            State::Unknown,
+            "no namespace to try it in",
+        )];
+    };
+    if deaf.is_empty() {
+        let found = "each refuses a line that it must refuse";
+        return vec![Check::new(NAME, State::Ok, found)];
+    }
+    let check = |Lack { reason, remedy }: &Lack| Check {
+        remedy: remedy.as_ref().map(|remedy| remedy.line(&Machine::here())),
+        ..Check::new(NAME, State::Missing, reason.clone())
+    };
+    deaf.iter().map(check).collect()
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use netns_harness::datapath::facts;
+use netns_harness::remedy::{Lack, Machine};
+use netns_sys::distribution::install;
 use scenarios::population::most_with_endpoints;
 use schema::{Accelerator, Engine, Family, Mode, SandboxKind};
 use serde::Serialize;
@@ -16,7 +18,7 @@ use serde::Serialize;
 use crate::case::Case;
 use crate::cli::words;
 use crate::environment;
-use crate::exit::{Ended, Usage, refused};
+use crate::exit::{Ended, Unable, refused};
 use crate::isolate::ask::{Answer, Ask, Facilities, Trial};
 use crate::isolate::child;
 use crate::places::host::Host;
@@ -161,8 +163,7 @@ impl Check {
     /// A program, by its version; without it `lacking`.
     fn program(program: &str, package: &str, lacking: &str) -> Self {
         if !netns_sys::process::installed(program) {
-            return Self::new(program, State::Missing, lacking)
-                .with_remedy(format!("sudo apt-get install -y {package}"));
+            return Self::new(program, State::Missing, lacking).with_remedy(install(package));
         }
         match environment::version(program) {
             Some(version) => Self::new(program, State::Ok, version),
@@ -214,25 +215,24 @@ async fn diagnose(args: &DoctorArgs) -> anyhow::Result<Diagnosis> {
         privileges: host::privileges(&facilities),
         machine: host::machine(&facts, asked),
         kernel_facilities: host::kernel_facilities(asked),
-        tools: host::tools(),
+        tools: host::tools(asked),
     })
 }
 
 /// The facilities, or why no namespace can be made.
-async fn try_facilities() -> anyhow::Result<Result<Facilities, String>> {
+async fn try_facilities() -> anyhow::Result<Result<Facilities, Lack>> {
     match child::ask(&Ask::Facilities, Duration::from_secs(30)).await {
         Ok(Answer::Said(text)) => {
             let found = serde_json::from_str(&text);
             found.context("read what the kernel's trial says").map(Ok)
         }
-        Ok(Answer::Failed(why)) => Ok(Err(why)),
+        Ok(Answer::Failed(why)) => Ok(Err(why.into())),
         Ok(Answer::Late(limit)) => {
             let seconds = limit.as_secs();
             let why = format!("the trial of the kernel did not end within {seconds} s");
-            Ok(Err(why))
+            Ok(Err(why.into()))
         }
-        Err(error) if error.is::<Usage>() => Ok(Err(error.to_string())),
-        Err(error) => Err(error),
+        Err(error) => error.downcast().map(|Unable(lack)| Err(lack)),
     }
 }
 
@@ -246,23 +246,20 @@ fn ordinary_on(family: Family) -> Vec<Case> {
 async fn try_modes(
     args: &DoctorArgs,
     cases: Vec<Case>,
-    no_namespace: Option<&String>,
+    no_namespace: Option<&Lack>,
 ) -> anyhow::Result<Vec<Way>> {
     let at = args.services.map(|services| (services, args.endpoints));
     let trials = match no_namespace {
-        Some(why) => vec![Trial::broken(why); cases.len()],
+        Some(why) => vec![Trial::broken(why.clone()); cases.len()],
         None => readiness::attempt(&Host::default(), &cases, at).await?,
     };
-    let mut ways: Vec<Way> = cases.iter().zip(trials).map(way).collect();
-    for way in &mut ways {
-        let remedy = way.reason.as_deref().and_then(readiness::remedy);
-        way.remedy = remedy.map(|remedy| readiness::that_works(remedy, host::has_module));
-    }
-    Ok(ways)
+    Ok(cases.iter().zip(trials).map(way).collect())
 }
 
 /// A case on this machine's kernel, as it was tried.
 fn way((case, trial): (&Case, Trial)) -> Way {
+    let lack = trial.unsupported.clone();
+    let (reason, remedy) = lack.map_or((None, None), |lack| (Some(lack.reason), lack.remedy));
     Way {
         mode: case.mode,
         sandbox: SandboxKind::Netns,
@@ -272,10 +269,10 @@ fn way((case, trial): (&Case, Trial)) -> Way {
             true => "-",
             false => case.transport.name(),
         },
-        engine: case.engine,
+        engine: case.engine.or(trial.engine),
         ready: trial.unsupported.is_none(),
-        reason: trial.unsupported,
-        remedy: None,
+        remedy: remedy.map(|remedy| remedy.line(&Machine::here())),
+        reason,
         limits: trial.limits,
         installed_ms: trial.installed_ms,
     }
@@ -309,7 +306,7 @@ mod tests {
     fn found(mode: Mode, ready: bool) -> Way {
         let case = Case::all().into_iter().find(|c| c.mode == mode).unwrap();
         let trial = Trial {
-            unsupported: (!ready).then(|| "nft is not installed".to_owned()),
+            unsupported: (!ready).then(|| Lack::of_program("nft", "nftables")),
             ..Trial::default()
         };
         way((&case, trial))

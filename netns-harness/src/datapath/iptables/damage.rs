@@ -50,17 +50,21 @@ impl Breakable for Iptables {
 
 impl Breakable for Conntrack {
     fn damage(&self, _damage: Damage, a: &Service, b: &Service) -> Vec<Vec<String>> {
-        stray_rule(a, b)
+        stray_rule(self.engine, a, b)
     }
 }
 
 /// Breaks a floor: a rule that answers for a service.
-pub(in crate::datapath) fn stray_rule(a: &Service, b: &Service) -> Vec<Vec<String>> {
+pub(in crate::datapath) fn stray_rule(
+    engine: Engine,
+    a: &Service,
+    b: &Service,
+) -> Vec<Vec<String>> {
     let rule = format!(
         "-d {} -p {} --dport {} -j DNAT --to-destination {}",
         a.frontend.vip, a.frontend.protocol, a.frontend.port, b.endpoints[0]
     );
-    let tool = tool::prefix_of(Engine::Legacy, a.family());
+    let tool = tool::prefix_of(engine, a.family());
     vec![nat(tool, "-A", "PREROUTING", &rule)]
 }
 

@@ -74,11 +74,13 @@ pub(in crate::datapath) fn over(engine: Engine, family: Family) -> &'static Mode
     }
 }
 
-/// What is known of mode conntrack.
-pub(in crate::datapath) fn floor(family: Family) -> &'static ModeFacts {
-    match family {
-        Family::Ipv4 => &CONNTRACK,
-        Family::Ipv6 => &CONNTRACK_IPV6,
+/// What is known of mode conntrack over an engine.
+pub(in crate::datapath) fn floor(engine: Engine, family: Family) -> &'static ModeFacts {
+    match (engine, family) {
+        (Engine::Legacy, Family::Ipv4) => &CONNTRACK,
+        (Engine::Legacy, Family::Ipv6) => &CONNTRACK_IPV6,
+        (Engine::Nft, Family::Ipv4) => &CONNTRACK_NFT,
+        (Engine::Nft, Family::Ipv6) => &CONNTRACK_NFT_IPV6,
     }
 }
 
@@ -234,10 +236,11 @@ const NFT_IPV6: ModeFacts = ModeFacts {
 /// Mode conntrack, the floor.
 const CONNTRACK: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    either: true,
     ..ModeFacts::of(
         Mode::Conntrack,
         &[TransportFacts::of(Transport::Restore)],
-        |_, node| Box::new(Conntrack(node.family)),
+        |_, node| Box::new(Conntrack::of(node.family)),
     )
 };
 
@@ -246,13 +249,24 @@ const CONNTRACK_IPV6: ModeFacts = ModeFacts {
     ..CONNTRACK
 };
 
+const CONNTRACK_NFT: ModeFacts = ModeFacts {
+    rules: Some(Engine::Nft),
+    teardown_sockets: &[Socket::NfTables],
+    ..CONNTRACK
+};
+
+const CONNTRACK_NFT_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    ..CONNTRACK_NFT
+};
+
 /// Names by which iptables' programs are started, and the engine's programs.
-const LEGACY_TOOLS: &[(&str, &str)] = &[
+pub(in crate::datapath) const LEGACY_TOOLS: &[(&str, &str)] = &[
     ("iptables", "iptables-legacy"),
     ("iptables-save", "iptables-legacy-save"),
     ("iptables-restore", "iptables-legacy-restore"),
 ];
-const NFT_TOOLS: &[(&str, &str)] = &[
+pub(in crate::datapath) const NFT_TOOLS: &[(&str, &str)] = &[
     ("iptables", "iptables-nft"),
     ("iptables-save", "iptables-nft-save"),
     ("iptables-restore", "iptables-nft-restore"),

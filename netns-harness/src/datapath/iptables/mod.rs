@@ -29,6 +29,7 @@ use super::{
 };
 use crate::datapath::steps::Accounts;
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Frontend, Population};
 use crate::xtables::tables::Tables;
 use crate::xtables::{Hook, RestoreText, foreign, tool, trace, way};
@@ -118,12 +119,12 @@ impl Datapath for Iptables {
         facts::over(self.engine, self.family)
     }
 
-    fn probe(&self, transport: Transport) -> Result<(), String> {
+    fn probe(&self, transport: Transport) -> Result<(), Lack> {
         let options = RenderOptions {
             large_cluster: false,
             ..RenderOptions::by(transport)
         };
-        let explained = |error: &HarnessError| tool::remedy(self.engine, self.family, error);
+        let explained = |error: &HarnessError| tool::lack(self.engine, self.family, error);
         let population = trial::probe_population_of(self.family);
         trial::attempt(self, &population, &options, explained)?;
         match self.engine {

@@ -445,7 +445,7 @@ fn what_is_counted_is_what_was_installed() {
 fn the_floor_names_as_many_operations_as_it_has_chains_and_rules() {
     let nothing = population(0, 1);
     for family in Family::ALL.iter().copied() {
-        let batch = super::Conntrack(family).render(None, &nothing, &OPTIONS);
+        let batch = super::Conntrack::of(family).render(None, &nothing, &OPTIONS);
         let text = batch.to_string();
         let named = |line: &&str| line.starts_with(':') || line.starts_with("-A");
         assert_eq!(
@@ -619,7 +619,7 @@ fn a_family_is_broken_polled_and_listed_by_its_own_tools() {
         let (a, b) = (&population.services[0], &population.services[2]);
         for damage in Damage::ALL.iter().copied() {
             let lines = iptables.damage(damage, a, b);
-            let floor = super::Conntrack(family).damage(damage, a, b);
+            let floor = super::Conntrack::of(family).damage(damage, a, b);
             assert!(lines.iter().chain(&floor).all(|words| words[0] == tool));
         }
         let periodic = iptables.periodic(KubeProxyVersion::default(), true);

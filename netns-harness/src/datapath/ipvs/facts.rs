@@ -33,13 +33,32 @@ const LAW: &[Law] = &[
 
 const IPSET: Tool = ("ipset", "ipset");
 
-/// What is known of it for services of a family.
-pub(in crate::datapath) fn of(family: Family) -> &'static ModeFacts {
-    match family {
-        Family::Ipv4 => &FACTS,
-        Family::Ipv6 => &FACTS_IPV6,
+/// What is known of it over an engine, for services of a family.
+pub(in crate::datapath) fn over(engine: Engine, family: Family) -> &'static ModeFacts {
+    match (engine, family) {
+        (Engine::Legacy, Family::Ipv4) => &FACTS,
+        (Engine::Legacy, Family::Ipv6) => &FACTS_IPV6,
+        (Engine::Nft, Family::Ipv4) => &NFT,
+        (Engine::Nft, Family::Ipv6) => &NFT_IPV6,
     }
 }
+
+/// Its constant rules through iptables-nft.
+const NFT: ModeFacts = ModeFacts {
+    rules: Some(Engine::Nft),
+    teardown_sockets: &[
+        Socket::Servers,
+        Socket::Links,
+        Socket::Sets,
+        Socket::NfTables,
+    ],
+    ..FACTS
+};
+
+const NFT_IPV6: ModeFacts = ModeFacts {
+    family: Family::Ipv6,
+    ..NFT
+};
 
 const FACTS_IPV6: ModeFacts = ModeFacts {
     family: Family::Ipv6,
@@ -48,6 +67,7 @@ const FACTS_IPV6: ModeFacts = ModeFacts {
 
 const FACTS: ModeFacts = ModeFacts {
     rules: Some(Engine::Legacy),
+    either: true,
     layouts: Layout::ALL,
     node_sysctls: &TIMEOUTS,
     kube_proxy: Some(&KubeProxyFacts {

@@ -6,16 +6,16 @@ use ipset_sys::Command;
 use ipvs_codec::{LinkOp, Op};
 use netlink::Batch as Messages;
 use netns_sys::tools::command;
-use schema::{Family, NodeKind, Stack};
+use schema::{Family, Stack};
 
-use super::part::{Leaving, look, questions};
+use super::part::{look, questions};
 use super::services::ids;
-use super::{layout, tool_of};
+use super::{Ipvs, layout};
 use crate::HarnessError;
-use crate::datapath::{Sockets, SyncKind};
+use crate::datapath::{Sockets, SyncKind, steps};
 use crate::service::{self, Population};
 use crate::tools;
-use crate::xtables::tool;
+use crate::xtables::{foreign, tool};
 
 /// What kube-proxy asks in a sync besides the listings of sets: a process for each chain and jump, and for
 /// each set, by `creates`; and over netlink what [`Part::Look`] says, which a batch that writes everything holds itself.
@@ -23,16 +23,16 @@ use crate::xtables::tool;
 /// # Errors
 /// A tool is missing or refuses what kube-proxy expects it to take; the kernel refused to say.
 pub(super) fn ask_as_kube_proxy(
-    node: NodeKind,
+    ipvs: &Ipvs,
     population: &Population,
     creates: &[Command],
     sync: SyncKind,
     sockets: &mut Sockets,
 ) -> Result<u64, HarnessError> {
-    let family = node.family;
+    let (node, family) = (ipvs.node(), ipvs.family);
     for (words, _) in layout::questions(family) {
         // A chain that is there is refused: that is the answer.
-        let _there = tool::ask(tool_of(family), words)?;
+        let _there = tool::ask(ipvs.tool(), words)?;
     }
     for create in creates {
         let line = create.to_string();
@@ -51,16 +51,10 @@ pub(super) fn ask_as_kube_proxy(
 /// Removes everything, in the order of kube-proxy's `cleanupLeftovers`: virtual servers, the device with its
 /// addresses, rules, and sets, which no rule refers to any more. Sysctls stay, as kube-proxy leaves them. What
 /// is not there is no error, nor is a kernel without IPVS. On a dual-stack node what is the other family's stays.
-pub(super) fn teardown(
-    node: NodeKind,
-    leaving: &Leaving,
-    sockets: &mut Sockets,
-) -> Vec<HarnessError> {
-    let family = node.family;
-    leaving
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clear();
+pub(super) fn teardown(ipvs: &Ipvs, sockets: &mut Sockets) -> Vec<HarnessError> {
+    let (node, family) = (ipvs.node(), ipvs.family);
+    let leaving = ipvs.leaving.lock();
+    leaving.unwrap_or_else(PoisonError::into_inner).clear();
     let mut done = match node.stack {
         Stack::Single => vec![flush(sockets), delete_device(sockets)],
         Stack::Dual => vec![
@@ -68,13 +62,10 @@ pub(super) fn teardown(
             delete_addresses(family, sockets),
         ],
     };
-    done.push(tool::empty(tool_of(family), &["nat", "filter"]));
+    let emptied = foreign::remove(ipvs.engine, family, &["nat", "filter"], sockets);
+    done.extend(emptied.into_iter().map(Err));
     match sockets.sets() {
-        Ok(session) => done.extend(layout::sets(family).map(|(name, _)| {
-            let destroy = Command::Destroy(name);
-            let destroyed = session.send(&[destroy]);
-            destroyed.map_err(HarnessError::ipset("destroy sets"))
-        })),
+        Ok(_) => done.extend(layout::sets(family).map(|(name, _)| steps::destroy(name, sockets))),
         Err(error) => done.push(Err(error)),
     }
     let errors = done.into_iter().filter_map(Result::err);

@@ -13,10 +13,10 @@ use ipvs_codec::{LinkOp, Op, Server, ServiceId};
 use netlink::{Batch as Messages, Operation};
 use schema::Family;
 
+use super::Ipvs;
 use super::layout::{self, DEVICE, Rules};
 use super::part::{Part, Request};
 use super::services::{self, Wanted};
-use super::{Ipvs, tool_of};
 use crate::datapath::steps::{Commands, Restore, SetScript, Sets};
 use crate::datapath::{Batch, RenderOptions, Transport};
 use crate::service::{Frontend, Population};
@@ -246,7 +246,7 @@ impl Steps<'_> {
         let family = self.ipvs.family;
         let mut text = RestoreText::new(family, true);
         layout::rules(&mut text, first, on);
-        self.batch.push(Restore::new(tool_of(family), text));
+        self.batch.push(Restore::new(self.ipvs.tool(), text));
     }
 }
 

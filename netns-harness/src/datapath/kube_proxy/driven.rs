@@ -12,6 +12,7 @@ use crate::datapath::{
     RenderOptions, Sockets, Transport,
 };
 use crate::relation::Relation;
+use crate::remedy::Lack;
 use crate::service::{Population, Service};
 use crate::xtables::foreign;
 
@@ -52,7 +53,7 @@ impl Datapath for Driven {
     }
 
     /// Whether the kernel and the tools will do. What the binary does is seen in a stay.
-    fn probe(&self, _: Transport) -> Result<(), String> {
+    fn probe(&self, _: Transport) -> Result<(), Lack> {
         self.inner.probe(self.inner.facts().ordinary())
     }
 

@@ -9,7 +9,7 @@ use schema::{CellKey, Metric, Options, ScenarioKind};
 use super::table::{columns, figures, heads, scrolling};
 use super::{Ids, worded};
 use crate::quantity::{counted, digits, interval, shortened, span, value, whole};
-use crate::view::words::{by_reason, marks, spread, spread_of_fit};
+use crate::view::words::{by_reason, marks, spread, spread_of_fit, why};
 
 /// Rows of a table that are listed one by one; of more, what they have in common is.
 const LISTED: usize = 400;
@@ -70,7 +70,7 @@ fn listing(caption: &str, rows: &[&Row]) -> Markup {
                 } @else {
                     td colspan="3" { (whole(group.len() as u64)) " cells: " (asked(group)) }
                 }
-                td.note { (worded(&shortened(row.reason.as_deref().unwrap_or(row.outcome.name()), LONGEST))) }
+                td.note { (worded(&shortened(&why(row), LONGEST))) }
             }
         }
         @if groups.len() > LISTED {

@@ -20,6 +20,7 @@ fn row(mode: Mode, scenario: ScenarioKind, options: &[(OptionKey, &str)], metric
         outcome: OutcomeKind::Measured,
         without: BTreeMap::new(),
         reason: None,
+        remedy: None,
         n: 15_000,
         stays: 15,
         median: Some(123.4e6),
