@@ -25,7 +25,7 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
         .filter(|metric| !gate.thresholds.contains_key(metric))
         .map(|metric| metric.name())
         .collect();
-    // What a real kube-proxy alone has, whose update_time and sync_time are gated; an idle hour, which is made of syncs; listings, swaps, round trips, the node's own part, connections and flows at a rate, of which no two runs of the same thing were held beside each other yet; a wait whose length is that of grace periods, parts of cpu_time, our own preparation, a cross-check, and the momentary peak of a figure that is gated.
+    // What a real kube-proxy alone has, whose update_time and sync_time are gated; an idle hour, which is made of syncs; listings, swaps, what fares wrong or waits while a list is replaced, round trips, the node's own part, connections and flows at a rate, of which no two runs of the same thing were held beside each other yet; a wait whose length is that of grace periods, parts of cpu_time, our own preparation, a cross-check, and the momentary peak of a figure that is gated.
     assert_eq!(
         left_out,
         [
@@ -45,6 +45,8 @@ fn the_gate_that_ships_names_every_metric_that_is_no_part_of_another() {
             "connection_time",
             "lost",
             "late",
+            "wrong",
+            "stall",
             "processes",
             "idle_cpu_time",
             "idle_processes",
