@@ -68,7 +68,7 @@ pub struct Chosen {
     #[arg(long, value_name = "RATE[,RATE…]", value_delimiter = ',', default_value = RATES, allow_negative_numbers = true, value_parser = within(1..=1_000_000))]
     pub rates: Vec<u32>,
 
-    /// What holds lists of scenarios match-list and list-update, in the modes that have such a one: `rules`, a rule for each entry; sets of ipset (`hash-ip`, …),
+    /// What holds lists of scenarios match-list, list-update and live-set, in the modes that have such a one: `rules`, a rule for each entry; sets of ipset (`hash-ip`, …),
     /// of nftables (`set`, `interval`, …). Where none is named: all.
     #[arg(
         long,

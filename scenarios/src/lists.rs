@@ -4,7 +4,9 @@
 //! there are no more than 1,000, else as many drawn ones as a larger population has probes, the first and the last, and of each the addresses
 //! at both of its edges and beside them.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use netns_harness::HarnessError;
 use netns_harness::datapath::{Transport, facts};
@@ -24,6 +26,8 @@ use crate::stay::Stay;
 /// Lists up to so many entries are proved by all of them; of larger ones as many are drawn.
 const PROVED_ALL: u32 = 1_000;
 const DRAWN: u32 = 256;
+/// How long packets that are to be dropped may take.
+const LEFT_OVER: Duration = Duration::from_millis(5);
 /// Filling a list, nanoseconds an entry; with its listing and its proof.
 const ENTRY_NS: u64 = 6_000;
 /// A lab, its tools and its proof, nanoseconds.
@@ -130,6 +134,26 @@ pub(crate) fn damaged(stay: &Stay<'_>, list: &List) -> Result {
     Ok(())
 }
 
+/// Hands packets over in the stay's lab.
+///
+/// # Errors
+/// This kernel cannot, or does not let this process, for which nothing is to blame; anything else is a failure.
+pub(crate) fn handing<'a>(stay: &Stay<'a>) -> Result<HandOver<'a>> {
+    HandOver::dropped(stay.lab).map_err(|error| {
+        let lacks = match &error {
+            HarnessError::System { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ),
+            _ => false,
+        };
+        match lacks {
+            true => CellError::unsupported(error),
+            false => CellError::at(Stage::Preparation, error),
+        }
+    })
+}
+
 /// Where packets to an address go.
 pub(crate) fn to(vip: IpAddr) -> Frontend {
     let [port, _] = Members::ports();
@@ -161,11 +185,19 @@ pub(crate) fn prove(
             [0, entries - 1].into_iter().chain(drawn).collect()
         }
     };
-    let inside: Vec<IpAddr> = chosen.iter().flat_map(|nth| members.inside(*nth)).collect();
+    let inside = chosen.iter().flat_map(|nth| members.inside(*nth));
+    let inside: Vec<Frontend> = inside.map(to).collect();
     let outside = chosen
         .iter()
         .flat_map(|nth| members.beside(*nth).chain([members.stranger(*nth)]));
-    let outside: Vec<IpAddr> = outside.collect();
+    let mut outside: Vec<Frontend> = outside.map(to).collect();
+    if members.kind().has_ports() {
+        let [_, last] = Members::ports();
+        outside.extend(inside.iter().map(|to| Frontend {
+            port: last + 1,
+            ..*to
+        }));
+    }
     let passes = listed == Listed::Pass;
     fare(stay, hand, &inside, passes, "in the list")?;
     fare(stay, hand, &outside, !passes, "in no entry of the list")?;
@@ -174,21 +206,24 @@ pub(crate) fn prove(
     Ok(())
 }
 
-/// Packets to these addresses must all pass, or none.
+/// Packets to these must all pass, or none.
 fn fare(
     stay: &mut Stay<'_>,
     hand: &mut HandOver<'_>,
-    addresses: &[IpAddr],
+    to: &[Frontend],
     pass: bool,
     which: &str,
 ) -> Result {
-    let to: Vec<Frontend> = addresses.iter().copied().map(self::to).collect();
     for to in to.chunks(MOST_HANDED as usize) {
         let before = hand.arrived()?;
         hand.first_packets(&mut stay.client, to)?;
         let wanted = if pass { to.len() as u64 } else { 0 };
         let passed = || arrived(hand, before).map(|[_, passed]| passed);
-        is_done(|| passed().map(|passed| passed >= wanted))?;
+        match pass {
+            true => drop(is_done(|| passed().map(|passed| passed >= wanted))?),
+            // One that is left to somebody else is seen all the same.
+            false => std::thread::sleep(LEFT_OVER),
+        }
         let passed = passed()?;
         if passed != wanted {
             let why = format!(

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use netns_harness::lists::{Listed, Replacement};
 use netns_harness::service::Frontend;
-use netns_harness::traffic::{HandOver, Stream, Streamed};
+use netns_harness::traffic::{Stream, Streamed};
 use netns_sys::clock;
 use schema::{ListKind, Metric, OptionKey, Options, ScenarioKind, Stage};
 
@@ -29,6 +29,9 @@ const RATE: u32 = 25_000;
 /// Times that a list is replaced, and how long that goes on at the most, seconds.
 const TIMES: u32 = 100;
 const LONGEST_S: u64 = 20;
+/// How long packets are sent before anything is changed: until the sender is there, and then to see that nothing is wrong.
+const BEGUN: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(400);
 /// Of its entries, one in so many is other each time.
 const OTHER: u32 = 10;
 /// Addresses of each kind.
@@ -100,7 +103,7 @@ impl Scenario for LiveSet {
         let listed = Listed::Pass;
         let list = lists::made(stay, options, listed)?;
         lists::filled(stay, &list)?;
-        let mut hand = HandOver::dropped(lab).map_err(CellError::unsupported)?;
+        let mut hand = lists::handing(stay)?;
         lists::prove(stay, &mut hand, &list, (listed, 0), recorder)?;
         drop(hand);
         stay.lab
@@ -109,11 +112,18 @@ impl Scenario for LiveSet {
         let members = list.members;
         let entries = members.entries();
         let other = entries / OTHER;
+        if entries + other > members.most() {
+            let why = format!(
+                "{entries} entries and {other} others have no room: there are addresses for {}",
+                members.most()
+            );
+            return Err(CellError::unsupported(why));
+        }
         let kept = (0..ADDRESSES).map(|nth| other + nth % (entries - other));
         let kept: Vec<Frontend> = kept.map(|nth| lists::to(members.nth(nth).first)).collect();
         let never = (0..ADDRESSES).map(|nth| lists::to(members.stranger(nth)));
         let never: Vec<Frontend> = never.collect();
-        let stream = Stream::of(lab, [&kept, &never]).map_err(CellError::unsupported)?;
+        let stream = Stream::of(lab, [&kept, &never]).at(Stage::Preparation)?;
         let there = Replacement {
             from: 0..entries,
             to: other..entries + other,
@@ -131,44 +141,76 @@ impl Scenario for LiveSet {
                 way.words()
             )));
         };
+        // Without a change nothing may fare wrong, and what waits then waits for something else.
+        let (quiet, _) = under_load(stay, &stream, |_, nth| {
+            std::thread::sleep(QUIET);
+            Ok(nth == 0)
+        })?;
+        std::thread::sleep(PATIENCE);
+        let passed = stream.arrived()?;
+        if passed != [quiet.sent[0], 0] {
+            let why = format!(
+                "{} of {} packets to entries have passed, and {} to others, while nothing was changed",
+                passed[0], quiet.sent[0], passed[1]
+            );
+            return Err(CellError::at(Stage::Counters, why));
+        }
+        recorder.fact("stall_without_change_ns", quiet.longest_gap_ns);
         let streamed = under_load(stay, &stream, |stay, nth| {
             let batch = if nth % 2 == 0 { &first } else { &second };
-            stay.apply_sampled(batch, recorder)
+            stay.apply_sampled(batch, recorder)?;
+            Ok(nth + 1 < TIMES)
         })?;
         let (streamed, times) = streamed;
         std::thread::sleep(PATIENCE);
         let last = if times % 2 == 0 { there.from } else { there.to };
         stay.on_node(Stage::Proof, || list.check_those(last))?;
-        record(&streamed, stream.arrived()?, times, recorder)
+        let all = stream.arrived()?;
+        let arrived = [all[0] - passed[0], all[1] - passed[1]];
+        record(&streamed, arrived, times, recorder)
     }
 }
 
-/// Makes changes on one CPU while another sends; how many were made.
+/// Ends a stream however the changes end.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes changes on one CPU, as long as they say that another is to come, while another CPU sends; how many were made.
 fn under_load(
     stay: &mut Stay<'_>,
     stream: &Stream<'_>,
-    mut change: impl FnMut(&mut Stay<'_>, u32) -> Result,
+    mut change: impl FnMut(&mut Stay<'_>, u32) -> Result<bool>,
 ) -> Result<(Streamed, u32)> {
     let pinning = stay.lab.pinning;
+    let cpus = stay.cpus.clone();
     let end = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    netns_sys::thread::pin(pinning.server).at(Stage::Lab)?;
+    let made = std::thread::scope(|scope| {
+        let ending = Ending(&end);
         let sender = scope.spawn(|| {
             netns_sys::thread::pin(pinning.client).at(Stage::Lab)?;
             stream.send(RATE, &end).at(Stage::Measure)
         });
-        let start = clock::now();
-        let (mut times, mut done) = (0, Ok(()));
-        netns_sys::thread::pin(pinning.server).at(Stage::Lab)?;
-        while done.is_ok() && times < TIMES && start.elapsed_ns() < LONGEST_S * 1_000_000_000 {
+        // Until it sends.
+        std::thread::sleep(BEGUN);
+        let (start, mut times) = (clock::now(), 0);
+        let mut done = Ok(true);
+        while matches!(done, Ok(true)) && start.elapsed_ns() < LONGEST_S * 1_000_000_000 {
             done = change(stay, times);
             times += 1;
         }
-        end.store(true, Ordering::Relaxed);
+        drop(ending);
         let streamed = sender.join().expect("the sender does not panic");
-        netns_sys::thread::unpin(&stay.cpus).at(Stage::Lab)?;
         done?;
         Ok((streamed?, times))
-    })
+    });
+    netns_sys::thread::unpin(&cpus).at(Stage::Lab)?;
+    made
 }
 
 fn record(streamed: &Streamed, arrived: [u64; 2], times: u32, recorder: &mut Recorder) -> Result {

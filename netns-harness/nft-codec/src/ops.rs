@@ -52,8 +52,7 @@ pub enum Act {
     AddElements(Name, Vec<Element>),
     /// Deletes elements of a set or map by their keys, at least one.
     DeleteElements(Name, Vec<Key>),
-    /// Adds intervals, at least one, to a set that was made for them, each by its first and its last key. The last address of a family
-    /// is in none.
+    /// Adds intervals, at least one, to a set that was made for them, each by its first and its last key.
     AddIntervals(Name, Vec<[Key; 2]>),
     /// Deletes intervals of such a set, at least one.
     DeleteIntervals(Name, Vec<[Key; 2]>),

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use ipset_sys::{Session, Set};
 use ipvs_codec::{Connection as Servers, Links, ListedDestination, ListedService};
+use netns_sys::distribution::install;
 use nft_codec::{Connection as NfTables, Name, Raw, Table, TableFamily};
 use schema::{Family, Reader};
 use serde::Deserialize;
@@ -166,7 +167,7 @@ pub fn refused(reader: Reader, facts: &ModeFacts) -> Option<String> {
         _ => "iptables",
     };
     (!netns_sys::tools::installed(program))
-        .then(|| format!("{program} is not installed: apt-get install {package}"))
+        .then(|| format!("{program} is not installed: {}", install(package)))
 }
 
 impl Reading {

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use netlink_packet_route::route::{RouteHeader, RouteScope, RouteType};
+use netns_sys::bpf::Idle;
 use netns_sys::netns::NetNs;
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
 use schema::Family;
@@ -146,6 +147,35 @@ fn refused(act: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> HarnessEr
 }
 
 /// A veth pair whose peer is born in the node's namespace: it never appears anywhere else.
+/// A veth pair in a namespace of its own, which nothing is sent to.
+///
+/// # Errors
+/// The first request that the kernel refused.
+pub(crate) fn idle() -> Result<Idle, HarnessError> {
+    let namespace = NetNs::new().map_err(|e| HarnessError::system("make a namespace", e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|e| HarnessError::system("start a runtime for netlink", e))?;
+    let interface = runtime.block_on(async {
+        let handle = open(&namespace)?;
+        let peer = LinkMessageBuilder::<LinkUnspec>::default()
+            .name("idle1".to_owned())
+            .build();
+        let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+            .name("idle0".to_owned())
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+            .build();
+        let added = handle.link().add(message).execute().await;
+        added.map_err(refused("add a veth pair that nothing is sent to"))?;
+        index_of(&handle, "idle0").await
+    })?;
+    Ok(Idle {
+        namespace,
+        interface,
+    })
+}
+
 async fn join(link: &Link, outside: &Handle, node: &NetNs) -> Result<(), HarnessError> {
     let mut peer: LinkMessage = LinkMessageBuilder::<LinkUnspec>::default()
         .name(link.node.interface.to_owned())

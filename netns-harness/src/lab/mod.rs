@@ -31,7 +31,7 @@ use crate::HarnessError;
 use crate::remedy::{Lack, Remedy};
 
 pub use crate::pinning::Pinning;
-pub(crate) use links::{CLIENT_MAC, NODE_MAC};
+pub(crate) use links::{CLIENT_MAC, NODE_MAC, idle};
 pub use peers::Peers;
 pub use server::{ENDPOINT_PORT, Holding, Server};
 pub(crate) use server::{MOST_ANSWER_BYTES, answer_bytes, named};

@@ -76,6 +76,15 @@ pub(super) fn moved(address: IpAddr, by: i8) -> IpAddr {
     }
 }
 
+/// The first address of a network's second half; `None` of a single address.
+fn upper_half(first: IpAddr, hosts: u32) -> Option<IpAddr> {
+    let half = hosts.checked_sub(1)?;
+    Some(match first {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() | 1 << half).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() | 1 << half).into()),
+    })
+}
+
 impl Members {
     /// So many.
     #[must_use]
@@ -121,8 +130,24 @@ impl Members {
         Plan::of(self.family).endpoints.host(slot * size)
     }
 
+    /// How many networks it has besides those of the longest prefix: one of each shorter length. They are the first, inside each other and outside
+    /// of the lab.
+    #[must_use]
+    pub fn shorter(self) -> u32 {
+        u32::from(self.kind.row().prefixes).saturating_sub(1)
+    }
+
+    /// How many entries there can be: each has a slot of its own.
+    #[must_use]
+    pub const fn most(self) -> u32 {
+        match self.kind {
+            ListKind::BitmapIp => 1 << BITMAP_SLOTS,
+            _ => 1 << SLOTS,
+        }
+    }
+
     /// An entry, from 0 on; those from the number of entries on are the next that would be added. Of networks of several lengths the
-    /// first are one of each shorter length, inside each other and outside of the lab; all others have the longest.
+    /// first are [those of shorter ones](Self::shorter).
     #[must_use]
     pub fn nth(self, nth: u32) -> Member {
         let first = self.slot(nth);
@@ -132,8 +157,7 @@ impl Members {
             0 | 32 => whole,
             _ => whole - 1,
         };
-        let shorter = u32::from(lengths).saturating_sub(1);
-        if nth >= shorter {
+        if nth >= self.shorter() {
             return Member {
                 first,
                 prefix: longest,
@@ -153,11 +177,16 @@ impl Members {
         (0..self.entries).map(move |nth| self.nth(nth))
     }
 
-    /// Addresses of an entry: the first, and of a network the second.
+    /// Addresses of an entry: the first, and of a network the second; of one of the [shorter](Self::shorter) one that is in no longer one.
     pub fn inside(self, nth: u32) -> impl Iterator<Item = IpAddr> {
         let Member { first, prefix } = self.nth(nth);
-        let second = u32::from(prefix) < bits(first);
-        std::iter::once(first).chain(second.then(|| moved(first, 1)))
+        let hosts = bits(first) - u32::from(prefix);
+        let own = match nth < self.shorter() {
+            // The longer ones are in its first half.
+            true => [upper_half(first, hosts), None],
+            false => [Some(first), (hosts > 0).then(|| moved(first, 1))],
+        };
+        own.into_iter().flatten()
     }
 
     /// An address that is in no entry: the last of a slot.
@@ -213,10 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn a_million_entries_have_slots_of_their_own() {
-        let all = members(ListKind::Interval, 1_000_000);
-        let slots: BTreeSet<IpAddr> = all.all().map(|member| member.first).collect();
-        assert_eq!(slots.len(), 1_000_000);
+    fn as_many_entries_as_there_can_be_have_slots_of_their_own() {
+        for kind in [ListKind::Interval, ListKind::BitmapIp] {
+            let all = members(kind, 0);
+            let all = members(kind, all.most());
+            let slots: BTreeSet<IpAddr> = all.all().map(|member| member.first).collect();
+            assert_eq!(slots.len(), all.most() as usize);
+        }
+        assert!(members(ListKind::Interval, 0).most() > 1_000_000);
     }
 
     #[test]
@@ -231,6 +264,9 @@ mod tests {
             let seen: BTreeSet<u8> = all.all().map(|member| member.prefix).collect();
             assert_eq!(seen.len(), lengths, "{kind}");
         }
+        let all = members(ListKind::HashNet32, 40);
+        let tested: BTreeSet<IpAddr> = (0..40).flat_map(|nth| all.inside(nth)).collect();
+        assert_eq!(tested.len(), 40, "each has an address of its own");
         let text = members(ListKind::HashNet1, 1).nth(0).text();
         assert_eq!(text, "10.128.0.0/31");
     }

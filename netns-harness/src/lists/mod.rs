@@ -145,13 +145,15 @@ impl List {
         self.check_those(0..self.members.entries() + more)
     }
 
-    /// Breaks it by the reference tools: the last entry is dropped, or moved by one address. `None`: there is no such way.
+    /// Breaks it by the reference tools: the last entry is dropped, or moved by one address, or the rule is gone that looks into it
+    /// (`swap`: what is listed then fares as what is not). `None`: there is no such way.
     #[must_use]
     pub fn damage(&self, damage: Damage) -> Option<Vec<Vec<String>>> {
         let moved = match damage {
             Damage::Delete => false,
             Damage::Elsewhere => true,
-            Damage::Skew | Damage::Swap => return None,
+            Damage::Swap => return self.without_rule(),
+            Damage::Skew => return None,
         };
         let last = self.members.nth(self.members.entries().checked_sub(1)?);
         Some(match self.holder() {
@@ -160,6 +162,15 @@ impl List {
             Holder::Nobody => return None,
             Holder::Rules => rules::damage(self, last, moved),
         })
+    }
+
+    fn without_rule(&self) -> Option<Vec<Vec<String>>> {
+        let line = match self.holder() {
+            Holder::Sets => format!("{} -w 5 -F FORWARD", self.iptables()),
+            Holder::Tables => tables::flush(self),
+            Holder::Rules | Holder::Nobody => return None,
+        };
+        Some(vec![words(&line)])
     }
 }
 

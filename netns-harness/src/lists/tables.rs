@@ -197,6 +197,11 @@ pub(super) fn listed(list: &List) -> Result<BTreeSet<String>, HarnessError> {
         .collect())
 }
 
+/// What takes the rule away.
+pub(super) fn flush(list: &List) -> String {
+    format!("nft flush chain {} {TABLE} forward", family(list))
+}
+
 pub(super) fn damage(list: &List, last: Member, moved: bool) -> Vec<Vec<String>> {
     let family = family(list);
     let line = |action: &str, member: Member| {

@@ -14,7 +14,7 @@ use super::frames;
 use super::sink::Sink;
 use super::{Client, OpenFlow};
 use crate::HarnessError;
-use crate::lab::Lab;
+use crate::lab::{Lab, idle};
 use crate::service::{CLIENT_INTERFACE, Frontend, Plan};
 
 /// So many together where they go no further than the node's first hook: in a guest these are as fast as the kernel's own generator
@@ -84,8 +84,8 @@ impl<'a> HandOver<'a> {
     fn with(lab: &'a Lab, together: u32, sink: Sink<'a>) -> Result<Self, HarnessError> {
         let act = "prepare packets that are handed to the node (BPF_PROG_TEST_RUN with live frames, Linux 5.18)";
         let refused = |e| HarnessError::system(act, e);
-        let mut frames = Frames::new(frames::most_bytes(lab.family()), MOST_HANDED, together)
-            .map_err(refused)?;
+        let length = frames::most_bytes(lab.family());
+        let mut frames = Frames::new(length, MOST_HANDED, together, idle()?).map_err(refused)?;
         let interface = lab.on_node(|| {
             if_nametoindex(CLIENT_INTERFACE)
                 .map_err(|e| HarnessError::system(format!("look up {CLIENT_INTERFACE}"), e))

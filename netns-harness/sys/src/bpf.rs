@@ -26,10 +26,8 @@ const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 const F_MMAPABLE: u32 = 1 << 10;
 const F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
-/// `XDP_FLAGS_SKB_MODE` of include/uapi/linux/if_link.h.
-const F_SKB_MODE: u32 = 1 << 1;
-/// Index of the loopback interface of any network namespace (`LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
+/// `XDP_FLAGS_DRV_MODE` of include/uapi/linux/if_link.h.
+const F_DRV_MODE: u32 = 1 << 2;
 /// What an XDP program answers: `enum xdp_action`.
 const XDP_DROP: i32 = 1;
 const XDP_PASS: i32 = 2;
@@ -130,13 +128,23 @@ pub struct Frames {
     _attached: Attached,
 }
 
-/// A program on the loopback interface of a namespace of its own, which is down: it sees nothing there. Programs that are attached somewhere are in the table
-/// of those that XDP calls directly (kernel/bpf/dispatcher.c); one that is not is entered and struck out by each call that runs it, and
-/// each time the kernel waits until nobody can be in the old table, some 10 ms.
+/// Where a program is attached so that it stays in the table of those that XDP calls directly (kernel/bpf/dispatcher.c): one that is
+/// attached nowhere is entered and struck out by each call that runs it, and each time the kernel waits until nobody can be in the old table, some
+/// 10 ms. An interface whose driver runs XDP itself, and that receives nothing: the generic way (`XDP_FLAGS_SKB_MODE`) would have every packet of
+/// the machine pass a test more.
+#[derive(Debug)]
+pub struct Idle {
+    /// The interface's namespace, and with it the interface.
+    pub namespace: NetNs,
+    /// Its index there.
+    pub interface: u32,
+}
+
+/// A program where it is attached.
 #[derive(Debug)]
 struct Attached {
     _link: OwnedFd,
-    _namespace: NetNs,
+    _to: Idle,
 }
 
 impl Frames {
@@ -146,7 +154,7 @@ impl Frames {
     /// # Errors
     /// The kernel has no `bpf(2)` or does not let this process use it (`EPERM`: it takes `CAP_BPF` and `CAP_NET_ADMIN` of the first user
     /// namespace).
-    pub fn new(length: usize, most: u32, together: u32) -> io::Result<Self> {
+    pub fn new(length: usize, most: u32, together: u32, idle: Idle) -> io::Result<Self> {
         let length = length.max(SHORTEST);
         let most = most.next_power_of_two();
         // The verifier wants accesses of a map's value to be aligned; the kernel rounds it up so as well.
@@ -159,7 +167,7 @@ impl Frames {
             length,
             most - 1,
         ))?;
-        let attached = attach(&program)?;
+        let attached = attach(&program, idle)?;
         Ok(Self {
             length,
             stride,
@@ -328,22 +336,23 @@ fn load(instructions: &[Instruction]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn attach(program: &OwnedFd) -> io::Result<Attached> {
-    let namespace = NetNs::new()?;
+fn attach(program: &OwnedFd, to: Idle) -> io::Result<Attached> {
     let mut attributes = LinkCreate {
         prog_fd: program.as_raw_fd().cast_unsigned(),
-        target_ifindex: LOOPBACK,
+        target_ifindex: to.interface,
         attach_type: ATTACH_XDP,
-        flags: F_SKB_MODE,
+        flags: F_DRV_MODE,
         ..LinkCreate::default()
     };
     // SAFETY: the attributes live through the call.
-    let link = namespace.run(|| unsafe { bpf(LINK_CREATE, &mut attributes) })??;
+    let link = to
+        .namespace
+        .run(|| unsafe { bpf(LINK_CREATE, &mut attributes) })??;
     // SAFETY: the kernel has just made it for this process, and nobody else knows it.
     let link = unsafe { OwnedFd::from_raw_fd(link) };
     Ok(Attached {
         _link: link,
-        _namespace: namespace,
+        _to: to,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Which distribution this is, and what its packages are called: one table, `packages.tsv`, which `scripts/bootstrap`
-//! reads too. Its key is a package's name in Debian; "-" is none. Names are the distributions' own of 2026; only Debian's
-//! are tried by tests.
+//! reads too. Its key is a package's name in Debian; "-" is none. Names of others are as we know
+//! them; only Debian's are tried by tests.
 
 use std::fs;
 

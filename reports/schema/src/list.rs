@@ -116,6 +116,12 @@ impl ListKind {
         modes.find(|(own, _)| *own == mode).map(|(_, most)| *most)
     }
 
+    /// Whether its entries have protocol and port.
+    #[must_use]
+    pub const fn has_ports(self) -> bool {
+        matches!(self, Self::HashIpPort | Self::Concatenated | Self::Ranges)
+    }
+
     /// As words.
     #[must_use]
     pub fn words(self) -> String {

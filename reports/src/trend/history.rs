@@ -152,7 +152,7 @@ impl History {
         let from = self.runs.partition_point(|other| started(other).is_lt());
         let to = self.runs.partition_point(|other| started(other).is_le());
         match self.runs[from..to].iter_mut().find(|other| other.is(&past)) {
-            Some(other) if other.values.len() < past.values.len() => *other = past,
+            Some(other) if other.values.len() <= past.values.len() => *other = past,
             Some(_) => {}
             None => self.runs.insert(to, past),
         }
@@ -171,7 +171,7 @@ impl History {
     }
 
     /// The place of a run: of the one that a path is of, else of the last that started no later than a time like
-    /// "2026-11-22" or "2026-11-22T20:00:00Z".
+    /// "2026-11-22" or "2026-11-22T20:00:00Z", of the first where all are later: nothing changes before it.
     ///
     /// # Errors
     /// A path of no run; a run that is not among these, or no time, as a sentence.
@@ -196,8 +196,7 @@ impl History {
         }
         let until =
             |past: &Past| past.run.started.as_str() <= named || past.run.started.starts_with(named);
-        let place = self.runs.partition_point(until).checked_sub(1);
-        place.ok_or_else(|| refused("no run of the history started by then"))
+        Ok(self.runs.partition_point(until).saturating_sub(1))
     }
 
     /// Writes the newest runs as a file, in the place of what is there; returns how many.
@@ -232,6 +231,16 @@ impl History {
         })?;
         Ok(newest.len())
     }
+}
+
+/// The name of a run's folder: where that lies is nobody's business to whom a history is handed on.
+fn folder_of(path: &Path) -> String {
+    let folder = match path.is_file() {
+        true => path.parent().unwrap_or(path),
+        false => path,
+    };
+    let name = folder.file_name().unwrap_or(folder.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 impl Past {
@@ -336,7 +345,7 @@ impl Past {
         });
         Self {
             run: PastRun {
-                run: run.path.display().to_string(),
+                run: folder_of(&run.path),
                 started: header.started.clone(),
                 tool_version: header.tool_version.clone(),
                 revision: header.revision.clone(),

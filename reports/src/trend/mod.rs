@@ -311,16 +311,23 @@ fn exceeds(before: f64, after: f64, thresholds: &Thresholds) -> bool {
 /// Corrects for how many series there are, and says what is new. A series without a change is a test that found none.
 fn corrected(series: &mut [TrendSeries], question: &TrendQuestion, counted: &Gate, runs: &[Past]) {
     let tested = |one: &TrendSeries| one.test == E_DIVISIVE;
-    let found = series
-        .iter()
-        .filter(|one| tested(one))
-        .flat_map(|one| &one.points);
-    let mut p: Vec<f64> = found.filter_map(|point| point.p).collect();
-    let without = series
-        .iter()
-        .filter(|one| tested(one) && one.points.is_empty());
-    p.extend(without.map(|_| 1.0));
-    let mut adjusted = benjamini_hochberg(&p).into_iter();
+    let since = question.since;
+    let is_after = |point: &ChangePoint| since.is_some_and(|since| point.at as usize > since);
+    // What is asked about is a family of its own: changes that are known do not make another one more likely.
+    let adjusted = |after: bool| {
+        let mut p = Vec::new();
+        for one in series.iter().filter(|one| tested(one)) {
+            let own = one.points.iter().filter(|point| is_after(point) == after);
+            let own: Vec<f64> = own.filter_map(|point| point.p).collect();
+            match own.is_empty() {
+                true => p.push(1.0),
+                false => p.extend(own),
+            }
+        }
+        p
+    };
+    let [mut before, mut after] =
+        [false, true].map(|after| benjamini_hochberg(&adjusted(after)).into_iter());
     for one in series {
         let key = (one.key.clone(), one.metric, one.unit);
         let gate = if is_counted(runs, &key) {
@@ -331,17 +338,25 @@ fn corrected(series: &mut [TrendSeries], question: &TrendQuestion, counted: &Gat
         let p = gate
             .of(one.metric, one.key.scenario)
             .map_or(0.0, |thresholds| thresholds.p);
-        for point in &mut one.points {
-            if point.p.is_some() {
-                point.p_adjusted = adjusted.next();
-                if point.p_adjusted.is_none_or(|adjusted| adjusted > p) {
-                    point.verdict = Verdict::Inconclusive;
+        if tested(one) {
+            // Those without a change stand in each family as one that found none.
+            for (family, of) in [(&mut before, false), (&mut after, true)] {
+                let mut own = one.points.iter_mut().filter(|point| is_after(point) == of);
+                let mut any = false;
+                for point in own.by_ref().filter(|point| point.p.is_some()) {
+                    point.p_adjusted = family.next();
+                    any = true;
+                }
+                if !any {
+                    family.next();
                 }
             }
-            let after = question
-                .since
-                .is_some_and(|since| point.at as usize > since);
-            point.new = after && point.verdict == Verdict::Regressed;
+        }
+        for point in &mut one.points {
+            if point.p.is_some() && point.p_adjusted.is_none_or(|adjusted| adjusted > p) {
+                point.verdict = Verdict::Inconclusive;
+            }
+            point.new = is_after(point) && point.verdict == Verdict::Regressed;
         }
     }
 }

@@ -249,7 +249,10 @@ impl RawSet {
             match (first, last) {
                 (Key::Address(first), Key::Address(last)) => {
                     self.push_bound(intervals::number(*first), false);
-                    self.push_bound(intervals::number(*last) + 1, true);
+                    let last = intervals::number(*last);
+                    if last < intervals::last(self.1) {
+                        self.push_bound(last + 1, true);
+                    }
                 }
                 _ => {
                     let ((first, len), (last, _)) = (key_bytes(*first), key_bytes(*last));
