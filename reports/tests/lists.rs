@@ -118,5 +118,10 @@ fn lists_stand_in_tables_and_a_chart_of_their_own_and_make_no_scope() {
             "{text}"
         );
         assert!(!page.contains("at 0 services"));
+        // (1,204 - 1,004) / 3.
+        assert!(
+            page.contains("rules take longer from about 67 entries on (within "),
+            "{page}"
+        );
     }
 }

@@ -289,7 +289,11 @@ fn a_history_in_a_file_is_the_history_and_a_run_counts_once() {
     assert_eq!(whole.len(), 30);
     assert_eq!(whole.place("2026-01-05").unwrap(), 4);
     assert_eq!(whole.place("2026-01-05T03:00:00Z").unwrap(), 4);
-    assert_eq!(whole.place("2025").unwrap(), 0, "nothing changes before the first");
+    assert_eq!(
+        whole.place("2025").unwrap(),
+        0,
+        "nothing changes before the first"
+    );
     assert!(whole.place("yesterday").is_err());
 }
 

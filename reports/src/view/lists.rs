@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::summary::{Row, Summary};
-use schema::{Metric, NodeKind, OptionKey, Options, Topic};
+use schema::summary::{Fit, FitModel, Over, Row, Summary};
+use schema::{Hit, ListKind, Metric, NodeKind, OptionKey, Options, Topic};
 
 use super::grouped;
 use super::table::{Answer, Line, Table};
 use super::words::way;
-use crate::quantity::whole;
+use crate::quantity::{interval, value, whole};
 
 /// Whether a row is of a list.
 pub(crate) fn is_of_list(row: &Row) -> bool {
@@ -93,11 +93,67 @@ pub fn lists(summary: &Summary) -> Vec<Table<'_>> {
             true => format!("{title} ({})", place.words()),
             false => title.to_owned(),
         };
-        TABLES
-            .iter()
-            .filter_map(move |(metric, head, caption)| table(rows, *metric, &title(head), caption))
+        TABLES.iter().filter_map(move |(metric, head, caption)| {
+            let table = table(rows, *metric, &title(head), caption)?;
+            let hints = match metric {
+                Metric::PathTime => crossings(place, rows, &summary.fits),
+                _ => Vec::new(),
+            };
+            Some(Table { hints, ..table })
+        })
     });
     tables.collect()
+}
+
+/// Sets that rules are held against, of about so many entries: a hash takes the same with any number.
+const HELD_AGAINST: [ListKind; 2] = [ListKind::HashIp, ListKind::Set];
+const ABOUT: u32 = 1_000;
+
+/// From which number of entries on a packet that is in none passes a set faster than rules: where a + b·n is what the set takes, by the ends of all
+/// three intervals. None without intervals.
+fn crossings(place: &Place, rows: &[&Row], fits: &[Fit]) -> Vec<String> {
+    let of_rules = fits.iter().filter(|fit| {
+        (&fit.environment, &fit.variant) == (&place.environment, &place.variant)
+            && fit.options.node() == place.node
+            && (fit.over, fit.model) == (Over::Entries, FitModel::Linear)
+            && fit.metric == Metric::PathTime
+            && fit.options.list_kind() == Some(ListKind::Rules)
+            && fit.options.hit() == Some(Hit::Miss)
+    });
+    let set = |kind: ListKind| {
+        let mine = rows.iter().filter(|row| {
+            row.metric == Some(Metric::PathTime)
+                && row.key.options.list_kind() == Some(kind)
+                && row.key.options.hit() == Some(Hit::Miss)
+        });
+        mine.min_by_key(|row| row.key.options.entries().unwrap_or(0).abs_diff(ABOUT))
+    };
+    let sentence = |fit: &Fit, row: &Row| {
+        let ([a, b], [fixed, each]) = (row.ci95?, [fit.intercept_ci95?, fit.ci95?]);
+        let (median, unit) = row.median.zip(row.unit)?;
+        if each[0] <= 0.0 || fit.estimate <= 0.0 {
+            return None;
+        }
+        let at =
+            |takes: f64, fixed: f64, each: f64| ((takes - fixed) / each).max(0.0).round() as u64;
+        Some(format!(
+            "In {} each rule that a packet passes takes {} ({}); a {} of {} ({}) takes {} for a packet that is in none of its entries: rules take longer from about {} entries on (within {} to {}).",
+            fit.mode,
+            value(fit.estimate, unit),
+            interval(each, unit),
+            row.key.options.list_kind()?.words(),
+            whole(row.key.options.entries()?.into()),
+            row.key.mode,
+            value(median, unit),
+            whole(at(median, fit.intercept, fit.estimate)),
+            whole(at(a, fixed[1], each[1])),
+            whole(at(b, fixed[0], each[0])),
+        ))
+    };
+    let sets: Vec<&&Row> = HELD_AGAINST.into_iter().filter_map(set).collect();
+    of_rules
+        .flat_map(|fit| sets.iter().filter_map(move |row| sentence(fit, row)))
+        .collect()
 }
 
 /// What a cell asks but for the number of entries.
