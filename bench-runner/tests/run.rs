@@ -59,9 +59,9 @@ fn a_small_run_measures_every_mode_and_writes_every_file() {
     let lacks_ipvs = |cell: &&Value| {
         cell["mode"] == "ipvs"
             && cell["outcome"] == "unsupported"
-            && cell["reason"]
+            && cell["remedy"]
                 .as_str()
-                .is_some_and(|why| why.contains("--sandbox guest"))
+                .is_some_and(|remedy| remedy.contains("--sandbox guest"))
     };
     let (without, cells): (Vec<&Value>, Vec<&Value>) = cells.iter().partition(lacks_ipvs);
     assert!(
