@@ -177,7 +177,7 @@ fn proved(stay: &mut Stay<'_>, list: &List, of: (Listed, u32), recorder: &mut Re
         // What the kernel lists is proved all the same.
         Err(why) if why.unsupported => {
             recorder.fact("proof_packets", format!("unknown: {}", why.reason));
-            stay.on_node(Stage::Proof, || list.check(of.1))
+            lists::listed_whole(stay, list, of.1, recorder)
         }
         Err(why) => Err(why),
     }
