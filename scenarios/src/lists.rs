@@ -122,19 +122,8 @@ pub(crate) fn damaged(stay: &Stay<'_>, list: &List) -> Result {
     let lines = list
         .damage(damage)
         .ok_or_else(|| CellError::unsupported(format!("a list cannot be damaged so: {damage}")))?;
-    for line in lines {
-        let mut command = netns_sys::tools::command(&line[0]);
-        let done = stay.lab.on_node(|| {
-            netns_sys::process::run(command.args(&line[1..]), b"")
-                .map_err(|e| HarnessError::system(format!("start {}", line[0]), e))
-        })?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            let why = format!("damage {damage}: {}: {}", line.join(" "), said.trim());
-            return Err(CellError::at(Stage::Preparation, why));
-        }
-    }
-    Ok(())
+    stay.break_by(lines)
+        .map_err(|why| CellError::at(Stage::Preparation, format!("damage {damage}: {why}")))
 }
 
 /// Hands packets over in the stay's lab.

@@ -29,8 +29,9 @@ const RATE: u32 = 25_000;
 /// Times that a list is replaced, and how long that goes on at the most, seconds.
 const TIMES: u32 = 100;
 const LONGEST_S: u64 = 20;
-/// How long packets are sent before anything is changed: until the sender is there, and then to see that nothing is wrong.
-const BEGUN: Duration = Duration::from_millis(20);
+/// How long the sender may take to begin, nanoseconds.
+const BEGINNING_NS: u64 = 1_000_000_000;
+/// How long packets are sent before anything is changed, to see that nothing is wrong.
 const QUIET: Duration = Duration::from_millis(400);
 /// Of its entries, one in so many is other each time.
 const OTHER: u32 = 10;
@@ -196,10 +197,18 @@ fn under_load(
             netns_sys::thread::pin(pinning.client).at(Stage::Lab)?;
             stream.send(RATE, &end).at(Stage::Measure)
         });
-        // Until it sends.
-        std::thread::sleep(BEGUN);
+        let start = clock::now();
+        while !stream.has_begun() && start.elapsed_ns() < BEGINNING_NS {
+            std::thread::yield_now();
+        }
+        let mut done = match stream.has_begun() {
+            true => Ok(true),
+            false => Err(CellError::at(
+                Stage::Measure,
+                "no packet was sent for a second",
+            )),
+        };
         let (start, mut times) = (clock::now(), 0);
-        let mut done = Ok(true);
         while matches!(done, Ok(true)) && start.elapsed_ns() < LONGEST_S * 1_000_000_000 {
             done = change(stay, times);
             times += 1;

@@ -401,15 +401,24 @@ impl Stay<'_> {
         let (Some(a), Some(b)) = (pair.next(), pair.next()) else {
             return Err(failed("needs two services of one protocol".to_owned()));
         };
-        for words in self.datapath.damage(damage, a, b) {
+        self.break_by(self.datapath.damage(damage, a, b))
+            .map_err(failed)
+    }
+
+    /// Runs command lines that break what is installed.
+    ///
+    /// # Errors
+    /// A tool cannot be started, or refused: as a sentence.
+    pub(crate) fn break_by(&self, lines: Vec<Vec<String>>) -> Result<(), String> {
+        for words in lines {
             let done = self.lab.on_node(|| {
                 netns_sys::process::run(&mut command(&words), b"")
                     .map_err(|e| HarnessError::system(format!("start {}", words[0]), e))
             });
-            let done = done.map_err(|e| failed(e.to_string()))?;
+            let done = done.map_err(|e| e.to_string())?;
             if !done.status.success() {
                 let said = String::from_utf8_lossy(&done.stderr);
-                return Err(failed(format!("{}: {}", words.join(" "), said.trim())));
+                return Err(format!("{}: {}", words.join(" "), said.trim()));
             }
         }
         Ok(())

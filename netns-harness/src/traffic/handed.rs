@@ -17,8 +17,8 @@ use crate::HarnessError;
 use crate::lab::{Lab, idle};
 use crate::service::{CLIENT_INTERFACE, Frontend, Plan};
 
-/// So many together where they go no further than the node's first hook: in a guest these are as fast as the kernel's own generator
-/// (scripts/verify/raw-generator), 64 and 256 were not.
+/// So many together where they go no further than the node's first hook: in a guest these are about as fast as the kernel's own generator
+/// (scripts/verify/raw-generator.out), 64 and 256 were slower.
 const FEW: u32 = 16;
 
 /// SYNs that go through the stack together, before the resets of all of them: what they set going is done before the kernel gives any of it to

@@ -25,6 +25,7 @@ pub struct Stream<'a> {
     socket: PacketSocket,
     sink: Sink<'a>,
     frames: [Vec<Vec<u8>>; 2],
+    begun: AtomicBool,
 }
 
 /// What was sent.
@@ -65,6 +66,7 @@ impl<'a> Stream<'a> {
             socket: socket.map_err(refused)?,
             sink: Sink::of_packets_from(&lab.backends, &sources.map(Cidr::one))?,
             frames: [of(0), of(1)],
+            begun: AtomicBool::new(false),
         })
     }
 
@@ -75,7 +77,14 @@ impl<'a> Stream<'a> {
     pub fn send(&self, rate: u32, end: &AtomicBool) -> Result<Streamed, HarnessError> {
         let period_ns = 1_000_000_000 / u64::from(rate.max(1));
         let done = self.run(period_ns, end);
+        self.begun.store(false, Ordering::Relaxed);
         done.map_err(|e| HarnessError::system("send datagrams at a rate", e))
+    }
+
+    /// Whether one is being sent after the other.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     fn run(&self, period_ns: u64, end: &AtomicBool) -> std::io::Result<Streamed> {
@@ -101,6 +110,7 @@ impl<'a> Stream<'a> {
             let gap_ns = (now_ns - last_ns).saturating_sub(period_ns);
             streamed.longest_gap_ns = streamed.longest_gap_ns.max(gap_ns);
             last_ns = now_ns;
+            self.begun.store(true, Ordering::Relaxed);
         }
         streamed.elapsed_ns = last_ns;
         streamed.run_delay_ns = waited

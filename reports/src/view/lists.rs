@@ -79,7 +79,7 @@ const TABLES: &[(Metric, &str, &str)] = &[
     (
         Metric::KernelMemory,
         "What does a list hold of the kernel's memory?",
-        "kernel_memory of the entries, without the empty set.",
+        "kernel_memory of the list and its rule: what is held once it is filled, less what was before either was made.",
     ),
 ];
 
